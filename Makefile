@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# A thin front: the work is in CMake (CMakePresets.json), tools/ and testbed/.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := all
+
+export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
+export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
+
+.PHONY: all check check-quick demo bench arm64-root format tidy install clean help
+
+all:  ## build for this machine, into build/release
+	@tools/install-deps build
+	@cmake --preset release >/dev/null
+	@cmake --build build/release
+
+check:  ## build everything, run every test, the test bed's too
+	@tools/install-deps build cross lint fuzz testbed
+	@tools/check
+
+check-quick:  ## the same without the test bed
+	@tools/install-deps build cross lint fuzz
+	@tools/check --quick
+
+demo: arm64-root  ## an unmodified guest runs xtest against the host's OP-TEE, on an emulated machine
+	@tools/install-deps testbed
+	@testbed/demo
+
+bench: arm64-root  ## measure on the emulated machine; table, and build/bench.json
+	@tools/install-deps testbed
+	@testbed/bench
+
+arm64-root:  ## cross-build the programs and install them into build/arm64-root
+	@tools/install-deps build cross
+	@tools/arm64-root
+
+format:  ## format every source file in place
+	@tools/install-deps lint
+	@tools/format
+
+tidy: all  ## clang-tidy on every source file
+	@tools/install-deps lint
+	@tools/tidy
+
+install:  ## install below PREFIX (/usr/local), DESTDIR before it; run make first
+	@test -f build/release/build.ninja || { echo 'install: nothing is built yet; run make first' >&2; exit 1; }
+	@cmake --build build/release --target installed
+	@cmake --install build/release --prefix "$(or $(PREFIX),/usr/local)"
+
+clean:  ## remove everything that was built (downloads of the test bed stay)
+	@rm -rf build
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

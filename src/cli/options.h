@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The command line of `vtee` itself: subcommands and their options.
+// Threading: one. Not supported: abbreviated options.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/tee_node.h"
+
+namespace vtee::cli {
+
+inline constexpr int kUsageStatus = 2;    // the command line or the host is not as it must be
+inline constexpr int kTroubleStatus = 1;  // something failed on the way
+
+enum class VmmKind { kAuto, kQemu, kOther };
+
+struct RunOptions {
+  std::string backend;  // empty: vteed's configuration or default
+  std::string config;
+  Conduit conduit = Conduit::kSmc;
+  InterruptChoice interrupt;
+  VmmKind vmm_kind = VmmKind::kAuto;
+  bool no_dtb = false;
+  bool dry_run = false;
+  std::string log_level;
+  std::string log_file;
+  std::string vteed;  // empty: beside this program
+  std::string shim;
+  std::string name;
+  std::vector<std::string> vmm;  // the command after "--", never empty
+};
+
+struct Options {
+  std::optional<RunOptions> run;
+  int exit_status = 0;  // when there is no subcommand to run: all has been said already
+};
+
+// Prints help, version and mistakes itself.
+Options ParseOptions(std::span<const std::string> arguments);
+
+}  // namespace vtee::cli

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daemon/backends.h"
+
+#include <unistd.h>
+
+#include "backend/fake/fake_backend.h"
+#include "backend/host/host_backend.h"
+
+namespace vtee::daemon {
+
+Result<std::unique_ptr<tee::Backend>> MakeBackend(const BackendSpec& spec) {
+  if (spec.kind == "host") {
+    backend::HostBackendOptions options;
+    options.device = spec.device;
+    // As for users: all groups of the guest are the group this VM's vteed runs as.
+    options.logins.group = backend::LoginAction::kAsGroup;
+    options.logins.host_group = getegid();
+    VTEE_ASSIGN_OR_RETURN(auto host, backend::HostBackend::Open(options));
+    return std::unique_ptr<tee::Backend>(std::move(host));
+  }
+  if (spec.kind == "fake") {
+    return std::unique_ptr<tee::Backend>(backend::FakeBackend::WithDefaultScript());
+  }
+  return Error{ErrorCode::kInvalidArgument,
+               "no backend given; add --backend host (the machine's own TEE) or backend = \"host\" "
+               "to the configuration"};
+}
+
+}  // namespace vtee::daemon

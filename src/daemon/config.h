@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// vteed's configuration: a TOML file (--config), overridden by the command line.
+//
+// Unknown keys and wrong types are refused with file, line and column: a misspelt limit must not
+// silently be no limit. docs/config.md describes every key. Threading: plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "mediator/policy.h"
+#include "tee/types.h"
+
+namespace vtee::daemon {
+
+struct BackendSpec {
+  std::string kind;                  // "host" or "fake"
+  std::string device = "/dev/tee0";  // host
+};
+
+struct Config {
+  std::string name = "vm";
+  tee::Uuid uuid;
+  BackendSpec backend;
+  std::int32_t interrupt = -1;  // SPI number that raises notifications; -1: none
+  LogLevel log_level = LogLevel::kInfo;
+  std::string log_file;  // empty: stderr
+  mediator::Policy policy;
+};
+
+// Reads `path` into `config`. kInvalidArgument with "file:line:column: what" otherwise.
+Status LoadConfig(const std::string& path, Config& config);
+// The same from text; `name` stands for the file in messages.
+Status ParseConfig(std::string_view text, std::string_view name, Config& config);
+
+// "host", "host,device=/dev/tee1", "fake": the --backend option.
+Status ParseBackend(std::string_view option, BackendSpec& spec);
+
+}  // namespace vtee::daemon

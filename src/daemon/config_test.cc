@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daemon/config.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+
+namespace vtee::daemon {
+namespace {
+
+constexpr tee::Uuid kUuid{{0x70, 0x11, 0xa6, 0x88, 0xdd, 0xde, 0x40, 0x53, 0xa5, 0xa9, 0x7b, 0x3c,
+                           0x4d, 0xdf, 0x13, 0xb8}};
+
+TEST(ConfigTest, NothingIsTheDefaults) {
+  Config config;
+  ASSERT_TRUE(ParseConfig("", "f", config).ok());
+  EXPECT_EQ(config.name, "vm");
+  EXPECT_EQ(config.backend.kind, "");
+  EXPECT_EQ(config.interrupt, -1);
+  EXPECT_TRUE(config.log_file.empty());
+  EXPECT_EQ(config.policy.max_calls, mediator::Policy{}.max_calls);
+}
+
+TEST(ConfigTest, EveryKey) {
+  Config config;
+  const Status status = ParseConfig(R"(
+name = "guest-7"
+uuid = "7011A688-ddde-4053-a5a9-7b3c4ddf13b8"
+backend = "host,device=/dev/tee1"
+interrupt = 40
+
+[log]
+level = "debug"
+file = "/var/log/vteed.log"
+
+[policy]
+allow = ["7011a688-ddde-4053-a5a9-7b3c4ddf13b8"]
+deny = ["00000000-0000-0000-0000-000000000000", "7011a688-ddde-4053-a5a9-7b3c4ddf13b8"]
+rng = false
+max_calls = 254
+max_sessions = 5
+max_shm_objects = 6
+max_shm_bytes = 1_048_576
+park_after_us = 1000000
+)",
+                                    "f", config);
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  EXPECT_EQ(config.name, "guest-7");
+  EXPECT_EQ(config.uuid, kUuid);
+  EXPECT_EQ(config.backend.kind, "host");
+  EXPECT_EQ(config.backend.device, "/dev/tee1");
+  EXPECT_EQ(config.interrupt, 40);
+  EXPECT_EQ(config.log_level, LogLevel::kDebug);
+  EXPECT_EQ(config.log_file, "/var/log/vteed.log");
+  EXPECT_EQ(config.policy.allowed_applications, std::set{kUuid});
+  EXPECT_EQ(config.policy.denied_applications, (std::set{tee::Uuid{}, kUuid}));
+  EXPECT_FALSE(config.policy.rng);
+  EXPECT_EQ(config.policy.max_calls, 254u);
+  EXPECT_EQ(config.policy.max_sessions, 5u);
+  EXPECT_EQ(config.policy.max_shm_objects, 6u);
+  EXPECT_EQ(config.policy.max_shm_bytes, 1u << 20);
+  EXPECT_EQ(config.policy.park_after_us, 1000000u);
+}
+
+// Every refusal names file, line and column, and says what would be right.
+struct BadCase {
+  const char* name;
+  const char* text;
+  const char* where;
+  const char* says;
+};
+
+const BadCase kBad[] = {
+    {"UnknownKey", "nmae = \"x\"", "f:1:1: ", "unknown key 'nmae'; known here: backend, "},
+    {"UnknownSection", "\n\n[polcy]\nmax_calls = 1", "f:3:", "unknown key 'polcy'"},
+    {"UnknownKeyInSection", "[policy]\nmax_call = 1", "f:2:1: ", "unknown key 'max_call'"},
+    {"UnknownDottedKey", "policy.max_call = 1", "f:1:", "unknown key 'max_call'"},
+    {"UnknownLogKey", "[log]\nlevl = \"info\"", "f:2:1: ", "known here: file, level"},
+    {"NameIsNumber", "name = 5", "f:1:8: ", "must be a string in quotes"},
+    {"NameIsArray", "name = [\"a\"]", "f:1:8: ", "must be a string"},
+    {"UuidIsShort", "uuid = \"7011a688-ddde-4053-a5a9-7b3c4ddf13b\"", "f:1:8: ", "must be a UUID"},
+    {"UuidHasBraces", "uuid = \"{7011a688-ddde-4053-a5a9-7b3c4ddf13b8}\"", "f:1:8: ", "UUID"},
+    {"UuidIsNumber", "uuid = 1", "f:1:8: ", "must be a UUID"},
+    {"BackendUnknown", "backend = \"hots\"", "f:1:11: ", "unknown backend 'hots'"},
+    {"BackendIsTable", "[backend]\nkind = \"host\"", "f:1:1: ", "must be a string"},
+    {"InterruptIsString", "interrupt = \"40\"", "f:1:13: ", "whole number from -1 to 987"},
+    {"InterruptIsFloat", "interrupt = 40.0", "f:1:13: ", "whole number"},
+    {"InterruptTooLow", "interrupt = -2", "f:1:13: ", "from -1 to 987"},
+    {"InterruptTooHigh", "interrupt = 988", "f:1:13: ", "from -1 to 987"},
+    {"LogIsString", "log = \"debug\"", "f:1:7: ", "must be a table"},
+    {"LevelUnknown", "[log]\nlevel = \"loud\"", "f:2:9: ", "loud"},
+    {"LevelIsNumber", "[log]\nlevel = 3", "f:2:9: ", ""},
+    {"FileIsBool", "[log]\nfile = true", "f:2:8: ", "must be a string"},
+    {"PolicyIsArray", "policy = []", "f:1:10: ", "must be a table"},
+    {"PolicyIsArrayOfTables", "[[policy]]\nmax_calls = 1", "f:1:", "must be a table"},
+    {"AllowIsString", "[policy]\nallow = \"7011a688-ddde-4053-a5a9-7b3c4ddf13b8\"",
+     "f:2:9: ", "must be an array"},
+    {"AllowHoldsNumber", "[policy]\nallow = [\n  1]", "f:3:3: ", "must be a UUID"},
+    {"DenyHoldsRubbish", "[policy]\ndeny = [\"xyz\"]", "f:2:9: ", "must be a UUID"},
+    {"RngIsNumber", "[policy]\nrng = 1", "f:2:7: ", ""},
+    {"RngIsString", "[policy]\nrng = \"no\"", "f:2:7: ", ""},
+    {"CallsZero", "[policy]\nmax_calls = 0", "f:2:13: ", "from 1 to 254"},
+    {"CallsMoreThanNotifications", "[policy]\nmax_calls = 255", "f:2:13: ", "from 1 to 254"},
+    {"CallsNegative", "[policy]\nmax_calls = -1", "f:2:13: ", "from 1 to 254"},
+    {"SessionsZero", "[policy]\nmax_sessions = 0", "f:2:16: ", "from 1 to"},
+    {"SessionsTooMany", "[policy]\nmax_sessions = 2147483648", "f:2:16: ", "to 2147483647"},
+    {"ObjectsZero", "[policy]\nmax_shm_objects = 0", "f:2:19: ", "from 1 to"},
+    {"BytesLessThanAPage", "[policy]\nmax_shm_bytes = 4095", "f:2:17: ", "from 4096 to"},
+    {"BytesTooBigForToml", "[policy]\nmax_shm_bytes = 9223372036854775808", "f:2:", ""},
+    {"ParkZero", "[policy]\npark_after_us = 0", "f:2:17: ", "from 1 to 1000000"},
+    {"ParkTooLong", "[policy]\npark_after_us = 1000001", "f:2:17: ", "from 1 to 1000000"},
+    {"NoValue", "name =", "f:1:7: ", ""},
+    {"NoQuoteAtTheEnd", "name = \"x", "f:1:", ""},
+    {"NoEquals", "\nname \"x\"", "f:2:", ""},
+    {"SectionNotClosed", "[policy", "f:1:", ""},
+    {"KeyTwice", "name = \"a\"\nname = \"b\"", "f:2:", ""},
+    {"SectionTwice", "[log]\n[log]", "f:2:", ""},
+    {"NotUtf8", "name = \"\xff\xfe\"", "f:1:", ""},
+    {"NulByte", "name = \"a\\u0000\"\n\x01", "f:2:", ""},
+};
+
+class BadConfigTest : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(BadConfigTest, NamesThePlaceAndTheRemedy) {
+  Config config;
+  const Status status = ParseConfig(GetParam().text, "f", config);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::kInvalidArgument);
+  const std::string& message = status.error().message;
+  EXPECT_EQ(message.rfind(GetParam().where, 0), 0u) << message;
+  EXPECT_NE(message.find(GetParam().says), std::string::npos) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, BadConfigTest, ::testing::ValuesIn(kBad),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+TEST(ConfigTest, ADeeplyNestedFileIsRefusedAndNotRecursedInto) {
+  Config config;
+  const std::string deep = "name = " + std::string(100'000, '[') + std::string(100'000, ']');
+  EXPECT_FALSE(ParseConfig(deep, "f", config).ok());
+}
+
+TEST(ConfigTest, LoadReadsAFileAndNamesIt) {
+  const std::string path = ::testing::TempDir() + "/vtee-config-" + std::to_string(getpid());
+  std::ofstream(path) << "interrupt = 7\n";
+  Config config;
+  EXPECT_TRUE(LoadConfig(path, config).ok());
+  EXPECT_EQ(config.interrupt, 7);
+  std::ofstream(path) << "\n\n  oops = 7\n";
+  const Status bad = LoadConfig(path, config);
+  ASSERT_FALSE(bad.ok());
+  EXPECT_EQ(bad.error().message.rfind(path + ":3:3: ", 0), 0u) << bad.error().message;
+  unlink(path.c_str());
+  const Status missing = LoadConfig(path, config);
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(missing.error().message.find(path), std::string::npos);
+}
+
+TEST(ConfigTest, ADirectoryIsNoConfiguration) {
+  Config config;
+  const Status status = LoadConfig(::testing::TempDir(), config);
+  EXPECT_FALSE(status.ok());
+}
+
+// ---- the --backend option -----------------------------------------------------------------
+
+TEST(ParseBackendTest, GoodOnes) {
+  BackendSpec spec;
+  ASSERT_TRUE(ParseBackend("host", spec).ok());
+  EXPECT_EQ(spec.kind, "host");
+  EXPECT_EQ(spec.device, "/dev/tee0");
+  ASSERT_TRUE(ParseBackend("host,device=/dev/tee3", spec).ok());
+  EXPECT_EQ(spec.device, "/dev/tee3");
+  ASSERT_TRUE(ParseBackend("host,device=/a=b", spec).ok());
+  EXPECT_EQ(spec.device, "/a=b");
+  ASSERT_TRUE(ParseBackend("fake", spec).ok());
+  EXPECT_EQ(spec.kind, "fake");
+}
+
+TEST(ParseBackendTest, BadOnes) {
+  for (const char* text : {"", ",", "Host", "host ", "remote", "host,", "host,device",
+                           "host,device=", "host,devcie=/x", "host,device=/dev/tee0,", "host,=x",
+                           "fake,device=/dev/tee0", "fake,", "host,,device=/x"}) {
+    BackendSpec spec;
+    const Status status = ParseBackend(text, spec);
+    ASSERT_FALSE(status.ok()) << text;
+    EXPECT_EQ(status.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
+}  // namespace
+}  // namespace vtee::daemon

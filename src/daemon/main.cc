@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// vteed: the TEE mediator of one virtual machine. Starts with the VM, ends with it.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <future>
+#include <memory>
+#include <thread>
+
+#include "base/log.h"
+#include "base/socket.h"
+#include "daemon/backends.h"
+#include "daemon/options.h"
+#include "daemon/service_notify.h"
+#include "daemon/vm.h"
+#include "guest/guest_memory.h"
+
+namespace vtee::daemon {
+namespace {
+
+constexpr int kUsageStatus = 2;
+constexpr int kTroubleStatus = 1;
+
+// Waits for `fd` to be readable. False: SIGTERM or SIGINT came first.
+bool WaitReadable(int fd, int signals) {
+  std::array<pollfd, 2> fds{{{fd, POLLIN, 0}, {signals, POLLIN, 0}}};
+  while (poll(fds.data(), fds.size(), -1) < 0 && errno == EINTR) {
+  }
+  return (fds[1].revents & POLLIN) == 0;
+}
+
+Result<UniqueFd> AcceptVm(const std::string& path, int signals) {
+  VTEE_ASSIGN_OR_RETURN(const UniqueFd listener, ListenUnix(path));
+  NotifyServiceManager("READY=1\nSTATUS=Waiting for the VMM");
+  if (!WaitReadable(listener.get(), signals)) return UniqueFd();
+  UniqueFd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const int accept_errno = errno;
+  unlink(path.c_str());  // one VM per vteed: nobody else can connect
+  if (!connection) return ErrnoError(accept_errno, "accept");
+  return connection;
+}
+
+// Until the VMM or the service manager ends it.
+Status ServeVm(Vm& vm, int socket, int signals) {
+  while (WaitReadable(socket, signals)) {
+    auto packet = ReceivePacket(socket, sizeof(vmm::ControlMessage));
+    if (!packet.ok()) {
+      if (packet.error().code == ErrorCode::kUnavailable) return {};
+      return packet.error();
+    }
+    VTEE_TRY(vm.HandlePacket(socket, std::move(packet).value()));
+  }
+  return {};
+}
+
+// Asks the calls inside the TEE to stop. A cancellation is a call into the TEE itself and waits
+// for its turn there, so it must not keep this process: what has not been asked by then ends as
+// the process does.
+void CancelCallsBriefly(Vm& vm) {
+  constexpr auto kPatience = std::chrono::milliseconds(30);
+  auto asked = std::make_shared<std::promise<void>>();
+  const std::future<void> done = asked->get_future();
+  std::thread([&vm, asked] {
+    vm.CancelCalls();
+    asked->set_value();
+  }).detach();
+  done.wait_for(kPatience);
+}
+
+UniqueFd BlockSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return UniqueFd(signalfd(-1, &set, SFD_CLOEXEC));
+}
+
+int Fail(const Error& error, int status) {
+  std::fprintf(stderr, "vteed: %s\n", error.message.c_str());
+  NotifyServiceManager("STATUS=" + error.message);
+  return status;
+}
+
+int Run(Options& options) {
+  Config& config = options.config;
+  SetLogLevel(config.log_level);
+  if (!config.log_file.empty()) {
+    const Status log = SetLogFile(config.log_file);
+    if (!log.ok()) return Fail(log.error(), kUsageStatus);
+  }
+  auto backend = MakeBackend(config.backend);
+  if (!backend.ok()) return Fail(backend.error(), kUsageStatus);
+  if (options.action == Options::Action::kCheck) {
+    std::printf("backend: %s\n", backend.value()->capabilities().description.c_str());
+    return 0;
+  }
+  if (config.uuid == tee::Uuid{} &&
+      getrandom(config.uuid.octets.data(), config.uuid.octets.size(), 0) < 0) {
+    return Fail(ErrnoError(errno, "getrandom"), kTroubleStatus);
+  }
+  const Status handler = guest::InstallFaultHandler();
+  if (!handler.ok()) return Fail(handler.error(), kTroubleStatus);
+
+  const UniqueFd signals = BlockSignals();
+  UniqueFd connection(options.fd);
+  if (connection) {
+    fcntl(connection.get(), F_SETFD, FD_CLOEXEC);
+  } else {
+    auto accepted = AcceptVm(options.socket_path, signals.get());
+    if (!accepted.ok()) return Fail(accepted.error(), kUsageStatus);
+    connection = std::move(accepted).value();
+    if (!connection) return 0;  // told to end while waiting
+  }
+  Log(LogLevel::kInfo, "vm.start",
+      {{"name", config.name},
+       {"uuid", tee::ToString(config.uuid)},
+       {"backend", backend.value()->capabilities().description}});
+  NotifyServiceManager("READY=1\nSTATUS=Serving " + config.name);
+
+  Vm vm(config, std::move(backend).value());
+  const Status served = ServeVm(vm, connection.get(), signals.get());
+  NotifyServiceManager("STOPPING=1");
+  if (!served.ok()) {
+    Log(LogLevel::kError, "vm.protocol", {{"error", served.error().message}});
+  }
+  CancelCallsBriefly(vm);
+  Log(LogLevel::kInfo, "vm.end", {{"name", config.name}});
+  // The kernel closes every session and gives every page back when the process ends, also those
+  // of calls that are still inside the TEE; waiting for these would only keep them longer.
+  _exit(served.ok() ? 0 : kTroubleStatus);
+}
+
+}  // namespace
+}  // namespace vtee::daemon
+
+int main(int argc, char** argv) {
+  vtee::daemon::Options options = vtee::daemon::ParseOptions(argc, argv);
+  if (options.action == vtee::daemon::Options::Action::kExit) return options.exit_status;
+  return vtee::daemon::Run(options);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daemon/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#ifndef VTEE_VERSION
+#error "VTEE_VERSION comes from CMake"
+#endif
+
+namespace vtee::daemon {
+namespace {
+
+constexpr int kUsageStatus = 2;
+
+void PrintCapabilities() {
+  const nlohmann::json capabilities = {
+      {"type", "tee"},
+      {"version", VTEE_VERSION},
+      {"protocol", {{"major", 1}, {"minor", 0}}},
+      {"features", {"fd", "socket-path", "config", "sd-notify", "check"}},
+      {"backends", {"host", "fake"}},
+      {"dialects", {"optee"}},
+  };
+  std::printf("%s\n", capabilities.dump(2).c_str());
+}
+
+int Mistake(const std::string& message) {
+  std::fprintf(stderr, "vteed: %s\n", message.c_str());
+  return kUsageStatus;
+}
+
+// What the command line says; the configuration file is read first, so these win over it.
+struct Given {
+  std::string config_path, backend, name, log_level, log_file;
+  std::int32_t interrupt = -1;
+};
+
+Status Apply(const Given& given, const CLI::App& app, Config& config) {
+  if (!given.config_path.empty()) VTEE_TRY(LoadConfig(given.config_path, config));
+  if (!given.backend.empty()) VTEE_TRY(ParseBackend(given.backend, config.backend));
+  if (!given.name.empty()) config.name = given.name;
+  if (app.count("--interrupt") > 0) config.interrupt = given.interrupt;
+  if (!given.log_level.empty()) {
+    VTEE_ASSIGN_OR_RETURN(config.log_level, ParseLogLevel(given.log_level));
+  }
+  const char* from_environment = std::getenv("VTEE_LOG_FILE");
+  if (from_environment != nullptr) config.log_file = from_environment;
+  if (!given.log_file.empty()) config.log_file = given.log_file;
+  return {};
+}
+
+}  // namespace
+
+Options ParseOptions(int argc, char** argv) {
+  Options options;
+  Given given;
+  bool print_capabilities = false;
+  bool check = false;
+  CLI::App app("vteed: the TEE mediator of one virtual machine", "vteed");
+  app.set_version_flag("--version", "vteed " VTEE_VERSION);
+  app.add_option("--socket-path", options.socket_path, "Listen on this Unix socket for one VM");
+  app.add_option("--fd", options.fd, "The connected socket of the VM, inherited");
+  app.add_option("--config", given.config_path, "Configuration file (TOML)");
+  app.add_option("--backend", given.backend, "Where the TEE is: host[,device=/dev/teeN] or fake");
+  app.add_option("--interrupt", given.interrupt,
+                 "SPI number that raises notifications in the guest, -1: none")
+      ->check(CLI::Range(-1, 987));
+  app.add_option("--name", given.name, "The VM's name, for the log");
+  app.add_option("--log-level", given.log_level, "debug, info, warning or error");
+  app.add_option("--log-file", given.log_file, "Append the log here instead of stderr");
+  app.add_flag("--print-capabilities", print_capabilities, "Print what this vteed can do (JSON)");
+  app.add_flag("--check", check, "Check configuration and access to the backend, then end");
+
+  options.action = Options::Action::kExit;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const bool asked = error.get_exit_code() == 0;  // --help, --version
+    options.exit_status =
+        asked ? app.exit(error) : Mistake(std::string(error.what()) + "; see vteed --help");
+    return options;
+  }
+  if (print_capabilities) {
+    PrintCapabilities();
+    return options;
+  }
+  const Status applied = Apply(given, app, options.config);
+  if (!applied.ok()) {
+    options.exit_status = Mistake(applied.error().message);
+    return options;
+  }
+  if (check) {
+    options.action = Options::Action::kCheck;
+    return options;
+  }
+  if (options.socket_path.empty() == (options.fd < 0)) {
+    options.exit_status = Mistake("give either --socket-path PATH or --fd N");
+    return options;
+  }
+  options.action = Options::Action::kServe;
+  return options;
+}
+
+}  // namespace vtee::daemon

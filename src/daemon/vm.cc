@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daemon/vm.h"
+
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/log.h"
+#include "dialect/optee/optee_dialect.h"
+
+namespace vtee::daemon {
+namespace {
+
+using vmm::ControlMessage;
+using vmm::ControlType;
+
+ControlMessage NewMessage(ControlType type) {
+  ControlMessage message{};
+  message.magic = vmm::kProtocolMagic;
+  message.major = vmm::kProtocolMajor;
+  message.minor = vmm::kProtocolMinor;
+  message.type = type;
+  return message;
+}
+
+Status Send(int socket, const ControlMessage& message) {
+  return SendPacket(socket, std::as_bytes(std::span(&message, 1)));
+}
+
+Error Protocol(std::string text) { return Error{ErrorCode::kProtocol, std::move(text)}; }
+
+}  // namespace
+
+Vm::Vm(const Config& config, std::unique_ptr<tee::Backend> backend)
+    : config_(config),
+      identity_{config.name, config.uuid},
+      backend_(std::move(backend)),
+      dialect_(std::make_unique<optee::OpteeDialect>(memory_, *backend_, config.policy)) {
+  backend_->OnLifeEvent(tee::LifeEvent::kCreated, identity_);
+}
+
+Vm::~Vm() {
+  if (mailboxes_) mailboxes_->Stop();
+  dialect_->Reset();
+  mailboxes_.reset();
+  backend_->OnLifeEvent(tee::LifeEvent::kDestroyed, identity_);
+}
+
+Status Vm::HandlePacket(int socket, Packet packet) {
+  ControlMessage message{};
+  if (packet.bytes.size() != sizeof message) return Protocol("a packet of the wrong size");
+  std::memcpy(&message, packet.bytes.data(), sizeof message);
+  if (message.magic != vmm::kProtocolMagic) return Protocol("a packet that is not vtee's");
+  if (!mailboxes_ && message.type != ControlType::kHello) {
+    return Protocol("a message before the hello");
+  }
+  switch (message.type) {
+    case ControlType::kHello:
+      return Hello(socket, message, packet);
+    case ControlType::kSetSlot:
+      return Ack(socket, message.type, SetSlot(message.slot, packet));
+    case ControlType::kRemoveSlot:
+      memory_.RemoveSlot(guest::SlotId(message.slot.slot));
+      return Ack(socket, message.type, 0);
+    case ControlType::kInterrupt:
+      if (packet.fds.size() != 1) return Protocol("an interrupt without its descriptor");
+      dialect_->SetInterrupt(std::move(packet.fds[0]));
+      return {};
+    case ControlType::kLife:
+      VTEE_TRY(Life(message.life));
+      return Ack(socket, message.type, 0);
+    default:
+      return Protocol("a message of unknown type");
+  }
+}
+
+Status Vm::Hello(int socket, const ControlMessage& message, Packet& packet) {
+  ControlMessage reply = NewMessage(ControlType::kHelloReply);
+  reply.hello_reply.vteed_pid = static_cast<std::uint32_t>(getpid());
+  reply.hello_reply.interrupt_gsi = config_.interrupt;
+  Status outcome;
+  if (message.major != vmm::kProtocolMajor) {
+    outcome = Protocol("the VMM side speaks version " + std::to_string(message.major) +
+                       " of the vtee protocol and this vteed version 1; install matching versions");
+  } else if (mailboxes_ || packet.fds.size() != 1) {
+    outcome = Protocol("a second hello, or one without its ring");
+  } else {
+    auto server = MailboxServer::Create(packet.fds[0], message.hello.vcpu_capacity, *dialect_,
+                                        config_.policy.park_after_us);
+    if (server.ok()) {
+      mailboxes_ = std::move(server).value();
+    } else {
+      outcome = server.error();
+    }
+  }
+  if (!outcome.ok()) {
+    reply.hello_reply.status = 1;
+    const std::string& text = outcome.error().message;
+    std::memcpy(reply.hello_reply.text, text.data(),
+                std::min(text.size(), sizeof reply.hello_reply.text - 1));
+    static_cast<void>(Send(socket, reply));
+    return outcome;
+  }
+  for (const mediator::FunctionRange& range : dialect_->ranges()) {
+    reply.hello_reply.ranges[reply.hello_reply.range_count++] = {range.base, range.count};
+  }
+  mailboxes_->Start();
+  Log(LogLevel::kInfo, "vm.attached",
+      {{"vmm_pid", message.hello.vmm_pid}, {"backend", backend_->capabilities().description}});
+  return Send(socket, reply);
+}
+
+std::uint32_t Vm::SetSlot(const vmm::SlotBody& body, Packet& packet) {
+  guest::SlotSpec spec;
+  spec.id = guest::SlotId(body.slot);
+  spec.base = guest::GuestPhysAddr(body.guest_phys);
+  spec.size = body.size;
+  spec.file_offset = body.file_offset;
+  spec.read_only = (body.flags & vmm::kSlotReadOnly) != 0;
+  UniqueFd file = packet.fds.empty() ? UniqueFd() : std::move(packet.fds[0]);
+  const bool shared = file.valid();
+  const Status set = memory_.SetSlot(spec, std::move(file));
+  if (!set.ok()) {
+    Log(LogLevel::kError, "slot.refused", {{"slot", body.slot}, {"error", set.error().message}});
+    return 1;
+  }
+  Log(LogLevel::kDebug, "slot.set",
+      {{"slot", body.slot},
+       {"ipa", Hex(body.guest_phys)},
+       {"size", Hex(body.size)},
+       {"shared", shared ? "yes" : "no"}});
+  return 0;
+}
+
+Status Vm::Life(const vmm::LifeBody& body) {
+  switch (body.kind) {
+    case vmm::LifeKind::kReset:
+      Log(LogLevel::kInfo, "vm.reset");
+      dialect_->Reset();
+      backend_->OnLifeEvent(tee::LifeEvent::kReset, identity_);
+      return {};
+    case vmm::LifeKind::kPaused:
+      backend_->OnLifeEvent(tee::LifeEvent::kPaused, identity_);
+      return {};
+    case vmm::LifeKind::kResumed:
+      backend_->OnLifeEvent(tee::LifeEvent::kResumed, identity_);
+      return {};
+  }
+  return Protocol("a life event of unknown kind");
+}
+
+Status Vm::Ack(int socket, ControlType of, std::uint32_t status) {
+  ControlMessage message = NewMessage(ControlType::kAck);
+  message.ack.of = static_cast<std::uint32_t>(of);
+  message.ack.status = status;
+  return Send(socket, message);
+}
+
+}  // namespace vtee::daemon

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Vm: one virtual machine as vteed serves it: its memory, dialect, backend and mailboxes, driven
+// by the VMM's control messages.
+//
+// Threading: everything from the control thread, except what mailbox threads do through the
+// dialect. Ownership: owns all of it; the destructor ends the VM for the backend too.
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "base/socket.h"
+#include "daemon/config.h"
+#include "daemon/mailbox_server.h"
+#include "guest/guest_memory.h"
+#include "mediator/dialect.h"
+#include "tee/backend.h"
+#include "vmm/protocol.h"
+
+namespace vtee::daemon {
+
+class Vm {
+ public:
+  Vm(const Config& config, std::unique_ptr<tee::Backend> backend);
+  ~Vm();
+  Vm(const Vm&) = delete;
+  Vm& operator=(const Vm&) = delete;
+
+  // Handles one packet from the VMM and answers it on `socket`. An error ends the connection.
+  Status HandlePacket(int socket, Packet packet);
+
+  // The VM is going away: asks the calls inside the TEE to stop.
+  void CancelCalls() { dialect_->CancelCalls(); }
+
+ private:
+  Status Hello(int socket, const vmm::ControlMessage& message, Packet& packet);
+  std::uint32_t SetSlot(const vmm::SlotBody& body, Packet& packet);
+  Status Life(const vmm::LifeBody& body);
+  Status Ack(int socket, vmm::ControlType of, std::uint32_t status);
+
+  const Config& config_;
+  const tee::VmIdentity identity_;
+  guest::GuestMemory memory_;
+  std::unique_ptr<tee::Backend> backend_;
+  std::unique_ptr<mediator::Dialect> dialect_;
+  std::unique_ptr<MailboxServer> mailboxes_;
+};
+
+}  // namespace vtee::daemon

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "dialect/optee/commands.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/log.h"
+#include "dialect/optee/rpc_engine.h"
+#include "dialect/optee/ta_params.h"
+#include "guest/page_list.h"
+
+namespace vtee::optee {
+namespace {
+
+constexpr tee::Outcome FromTee(std::uint32_t code) { return {code, tee::Origin::kTee}; }
+
+tee::Uuid UuidOf(const MsgParam& param) {
+  tee::Uuid uuid;
+  std::memcpy(uuid.octets.data(), param.u, uuid.octets.size());
+  return uuid;
+}
+
+}  // namespace
+
+Commands::Commands(const guest::GuestMemory& memory, tee::SessionTee& tee,
+                   const mediator::Policy& policy, Notifier& notifier)
+    : memory_(memory),
+      tee_(tee),
+      policy_(policy),
+      notifier_(notifier),
+      shm_(policy),
+      sessions_(policy.max_sessions),
+      enumeration_(tee, policy),
+      random_(enumeration_) {}
+
+std::uint32_t Commands::Execute(CallSlot& slot, const MsgHeader& header, const ArgMemory& arg) {
+  std::array<MsgParam, kMaxUsedParams> params{};
+  if (header.num_params > params.size()) {
+    // Inside the ABI's bound but more than any command takes: the message's own error.
+    const Answer answer{FromTee(tee::code::kBadParameters)};
+    return Publish(slot, arg, answer) ? ret::kOk : ret::kBadAddress;
+  }
+  const auto used = std::span(params).first(header.num_params);
+  if (!arg.Read(sizeof(MsgHeader), std::as_writable_bytes(used))) return ret::kBadAddress;
+  return Dispatch(slot, header, used, arg);
+}
+
+std::uint32_t Commands::Dispatch(CallSlot& slot, const MsgHeader& header, MsgParams params,
+                                 const ArgMemory& arg) {
+  Answer answer;
+  switch (header.cmd) {
+    case cmd::kOpenSession:
+      answer = OpenSession(slot, params, arg);
+      break;
+    case cmd::kInvokeCommand:
+      answer = Invoke(slot, header, params, arg);
+      break;
+    case cmd::kCloseSession:
+      answer = CloseSession(slot, header, params);
+      break;
+    case cmd::kCancel:
+      answer = Cancel(header, params);
+      break;
+    case cmd::kRegisterShm:
+      answer.outcome = FromTee(RegisterShm(slot, params));
+      break;
+    case cmd::kUnregisterShm:
+      answer.outcome = FromTee(UnregisterShm(slot, params));
+      break;
+    case cmd::kDoBottomHalf:
+      break;  // vtee has no bottom half of its own; acknowledged as OP-TEE does
+    case cmd::kStopAsyncNotif:
+      notifier_.Enable(false);
+      break;
+    default:  // the protected-memory commands among them
+      LogGuest(LogLevel::kInfo, "message.unknown", {{"cmd", header.cmd}});
+      return ret::kBadCommand;
+  }
+  return Publish(slot, arg, answer) ? ret::kOk : ret::kBadAddress;
+}
+
+bool Commands::Publish(CallSlot& slot, const ArgMemory& arg, const Answer& answer) {
+  bool written = true;
+  slot.call->WhileGuestIsThere([&] {
+    const std::array<std::uint32_t, 2> result{answer.outcome.code,
+                                              static_cast<std::uint32_t>(answer.outcome.origin)};
+    if (answer.has_session) {
+      written = arg.WriteObject(offsetof(MsgHeader, session), answer.session);
+    }
+    written = written && arg.WriteObject(offsetof(MsgHeader, ret), result);
+  });
+  return written;
+}
+
+Commands::Answer Commands::OpenSession(CallSlot& slot, MsgParams params, const ArgMemory& arg) {
+  constexpr std::uint64_t kMetaValue = attr::kMeta | attr::kValueIn;
+  Answer answer{FromTee(tee::code::kBadParameters), 0, true};
+  if (params.size() < 2 || params[0].attr != kMetaValue || params[1].attr != kMetaValue) {
+    return answer;
+  }
+  tee::OpenRequest request;
+  request.application = UuidOf(params[0]);
+  request.client = UuidOf(params[1]);
+  request.login = static_cast<tee::Login>(params[1].u[2] & 0xFFFFFFFF);
+  InternalApplication* internal = Internal(slot, request.application);
+  if (internal != nullptr) return OpenInternal(slot, request.application, *internal);
+  if (request.application == kDeviceEnumerationPta) {
+    answer.outcome = FromTee(tee::code::kItemNotFound);
+    return answer;
+  }
+  if (!policy_.MayOpen(request.application)) {
+    LogGuest(LogLevel::kWarning, "policy.denied", {{"ta", tee::ToString(request.application)}});
+    answer.outcome = FromTee(tee::code::kAccessDenied);
+    return answer;
+  }
+  TaParams ta;
+  answer.outcome.code = ta.Decode(params.subspan(2), memory_, shm_, tee_);
+  if (!answer.outcome.ok()) return answer;
+  if (!sessions_.Reserve()) {
+    LogGuest(LogLevel::kWarning, "session.quota", {{"limit", policy_.max_sessions}});
+    answer.outcome = FromTee(tee::code::kOutOfMemory);
+    return answer;
+  }
+  Session session{request.application, nullptr, {}};
+  answer.outcome = OpenInTee(slot, request, ta.params(), session.backend);
+  bool kept = false;
+  slot.call->WhileGuestIsThere([&] {
+    static_cast<void>(ta.WriteBack(arg.At(MsgSize(2))));
+    if (!answer.outcome.ok()) return;
+    answer.session = sessions_.Add(session).value();
+    kept = true;
+  });
+  if (kept) return answer;
+  sessions_.Unreserve();
+  if (answer.outcome.ok()) EndOrphan(session);  // its guest has restarted meanwhile
+  return answer;
+}
+
+tee::Outcome Commands::OpenInTee(CallSlot& slot, const tee::OpenRequest& request,
+                                 tee::Params& params, tee::SessionId& session) {
+  RpcEngine rpc(slot, memory_);
+  tee::CallContext context{&rpc, slot.operation};
+  {
+    const std::lock_guard lock(operations_mutex_);
+    opening_.insert(slot.operation);
+  }
+  const tee::Outcome outcome = tee_.OpenSession(context, request, params, session);
+  {
+    const std::lock_guard lock(operations_mutex_);
+    opening_.erase(slot.operation);
+  }
+  rpc.ReturnRpcArg();
+  return outcome;
+}
+
+InternalApplication* Commands::Internal(CallSlot& slot, const tee::Uuid& application) {
+  if (policy_.denied_applications.contains(application)) return nullptr;
+  tee::CallContext context{nullptr, slot.operation};
+  // An allow-list need not name the enumeration: what it lists is filtered anyway.
+  if (application == kDeviceEnumerationPta && enumeration_.Answers(context)) return &enumeration_;
+  if (application == kRngPta && policy_.MayOpen(application) && random_.Answers(context)) {
+    return &random_;
+  }
+  return nullptr;
+}
+
+Commands::Answer Commands::OpenInternal(CallSlot& slot, const tee::Uuid& uuid,
+                                        InternalApplication& application) {
+  Answer answer{FromTee(tee::code::kSuccess), 0, true};
+  if (!sessions_.Reserve()) {
+    answer.outcome = FromTee(tee::code::kOutOfMemory);
+    return answer;
+  }
+  const bool kept = slot.call->WhileGuestIsThere([&] {
+    answer.session = sessions_.Add({uuid, &application, {}}).value();
+  });
+  if (!kept) sessions_.Unreserve();
+  return answer;
+}
+
+Commands::Answer Commands::Invoke(CallSlot& slot, const MsgHeader& header, MsgParams params,
+                                  const ArgMemory& arg) {
+  Answer answer{FromTee(tee::code::kBadParameters)};
+  TaParams ta;
+  answer.outcome.code = ta.Decode(params, memory_, shm_, tee_);
+  if (!answer.outcome.ok()) return answer;
+  const auto session = sessions_.Find(GuestSessionId(header.session));
+  if (!session) {
+    answer.outcome = FromTee(tee::code::kBadParameters);
+    return answer;
+  }
+  RpcEngine rpc(slot, memory_);
+  tee::CallContext context{&rpc, slot.operation};
+  if (session->internal != nullptr) {
+    answer.outcome = session->internal->Invoke(context, header.func, ta);
+  } else {
+    const OperationKey key{header.session, header.cancel_id};
+    {
+      const std::lock_guard lock(operations_mutex_);
+      operations_.emplace(key, Operation{slot.operation, session->backend});
+    }
+    answer.outcome = tee_.Invoke(context, session->backend, header.func, ta.params());
+    const std::lock_guard lock(operations_mutex_);
+    const auto [first, last] = operations_.equal_range(key);
+    const auto mine = std::find_if(
+        first, last, [&](const auto& entry) { return entry.second.id == slot.operation; });
+    if (mine != last) operations_.erase(mine);
+  }
+  rpc.ReturnRpcArg();
+  slot.call->WhileGuestIsThere([&] { static_cast<void>(ta.WriteBack(arg.At(sizeof(MsgHeader)))); });
+  return answer;
+}
+
+Commands::Answer Commands::CloseSession(CallSlot& slot, const MsgHeader& header, MsgParams params) {
+  if (!params.empty()) return {FromTee(tee::code::kBadParameters)};
+  const auto session = sessions_.Remove(GuestSessionId(header.session));
+  if (!session) return {FromTee(tee::code::kItemNotFound)};
+  if (session->internal != nullptr) return {};
+  RpcEngine rpc(slot, memory_);
+  tee::CallContext context{&rpc, slot.operation};
+  const Answer answer{tee_.CloseSession(context, session->backend)};
+  rpc.ReturnRpcArg();
+  return answer;
+}
+
+Commands::Answer Commands::Cancel(const MsgHeader& header, MsgParams params) {
+  if (!params.empty()) return {FromTee(tee::code::kBadParameters)};
+  const auto session = sessions_.Find(GuestSessionId(header.session));
+  if (!session) return {FromTee(tee::code::kBadParameters)};
+  std::vector<Operation> targets;
+  {
+    const std::lock_guard lock(operations_mutex_);
+    const auto [first, last] = operations_.equal_range({header.session, header.cancel_id});
+    for (auto it = first; it != last; ++it) targets.push_back(it->second);
+  }
+  // Nothing to cancel: it has ended meanwhile, which OP-TEE too reports as success.
+  tee::Outcome outcome = FromTee(tee::code::kSuccess);
+  for (const Operation& operation : targets) {
+    outcome = tee_.RequestCancel(operation.session, operation.id);
+  }
+  return {outcome};
+}
+
+std::uint32_t Commands::RegisterShm(CallSlot& slot, MsgParams params) {
+  if (params.size() != 1 || params[0].attr != (attr::kTmemOut | attr::kNonContiguous)) {
+    return tee::code::kBadParameters;
+  }
+  const auto [address, size, cookie] = params[0].u;
+  const std::uint64_t offset = address % guest::kPageSize;
+  if (size == 0) return tee::code::kBadParameters;
+  ShmRegistry::Charge charge = shm_.Take(size);
+  if (!charge) return tee::code::kOutOfMemory;
+  std::vector<guest::GuestPhysAddr> pages;
+  guest::MemFault fault =
+      guest::WalkPageList(memory_, guest::GuestPhysAddr(address - offset), offset, size,
+                          policy_.max_shm_bytes / guest::kPageSize + 1, pages);
+  std::shared_ptr<const guest::GuestBuffer> buffer;
+  if (fault == guest::MemFault::kNone) {
+    fault = guest::GuestBuffer::FromPages(memory_, pages, offset, size, buffer);
+  }
+  if (fault != guest::MemFault::kNone) {
+    LogGuest(LogLevel::kInfo, "shm.refused",
+             {{"list", Hex(address)}, {"size", size}, {"fault", guest::MemFaultName(fault)}});
+    return tee::code::kBadParameters;
+  }
+  std::uint32_t added = tee::code::kBadState;
+  slot.call->WhileGuestIsThere(
+      [&] { added = shm_.Add(ShmCookie(cookie), std::move(buffer), std::move(charge)); });
+  return added;
+}
+
+std::uint32_t Commands::UnregisterShm(const CallSlot& slot, MsgParams params) {
+  if (params.size() != 1 || params[0].attr != attr::kRmemIn) return tee::code::kBadParameters;
+  // The buffer this very message lies in: waiting for its users would be for ever.
+  if (slot.arg_cookie == params[0].u[2]) return tee::code::kBadParameters;
+  return shm_.Remove(ShmCookie(params[0].u[2]));
+}
+
+void Commands::CancelAll() {
+  std::vector<Operation> targets;
+  std::vector<tee::OperationId> opening;
+  {
+    const std::lock_guard lock(operations_mutex_);
+    for (const auto& [key, operation] : operations_) targets.push_back(operation);
+    opening.assign(opening_.begin(), opening_.end());
+  }
+  for (const tee::OperationId id : opening) static_cast<void>(tee_.RequestCancelOpen(id));
+  for (const Operation& operation : targets) {
+    static_cast<void>(tee_.RequestCancel(operation.session, operation.id));
+  }
+}
+
+void Commands::EndOrphan(const Session& session) {
+  if (session.internal != nullptr) return;
+  tee::CallContext context{};  // nobody is there to answer upcalls
+  static_cast<void>(tee_.CloseSession(context, session.backend));
+}
+
+void Commands::Reset() {
+  for (const Session& session : sessions_.TakeAll()) EndOrphan(session);
+  shm_.Clear();
+  enumeration_.Forget();
+}
+
+}  // namespace vtee::optee

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Commands: what each message of a yielding call does (OPTEE_MSG_CMD_*).
+//
+// One object per VM. Execute() runs on the call's worker and may block in the TEE; it fetches the
+// message's parameters once, does the work and writes the results back into the message.
+// Not supported: protected memory (no capability is offered for it), refused as OP-TEE without
+// the feature refuses it.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "dialect/optee/arg_memory.h"
+#include "dialect/optee/call_slot.h"
+#include "dialect/optee/device_enumeration.h"
+#include "dialect/optee/notifier.h"
+#include "dialect/optee/random_numbers.h"
+#include "dialect/optee/session_table.h"
+#include "dialect/optee/shm_registry.h"
+#include "dialect/optee/wire.h"
+#include "mediator/policy.h"
+#include "tee/backend.h"
+
+namespace vtee::optee {
+
+class Commands {
+ public:
+  Commands(const guest::GuestMemory& memory, tee::SessionTee& tee, const mediator::Policy& policy,
+           Notifier& notifier);
+
+  // Runs the message `header` (already fetched, num_params in bounds) that lies at `arg`.
+  // Returns the value for a0.
+  std::uint32_t Execute(CallSlot& slot, const MsgHeader& header, const ArgMemory& arg);
+
+  ShmRegistry& shm() { return shm_; }
+  const SessionTable& sessions() const { return sessions_; }
+
+  // Asks every operation inside the TEE to stop; they end through their own calls.
+  void CancelAll();
+
+  // Forgets the guest's shared memory; calls that wait to unregister a buffer give up.
+  void ForgetMemory() { shm_.Clear(); }
+
+  // The guest restarts: ends its sessions and forgets its memory. No call is in flight, or those
+  // that are have been aborted.
+  void Reset();
+
+ private:
+  using MsgParams = std::span<const MsgParam>;
+  struct Answer {
+    tee::Outcome outcome;
+    std::uint32_t session = 0;
+    bool has_session = false;
+  };
+  // An operation inside the TEE that the guest may cancel.
+  struct OperationKey {
+    std::uint32_t session = 0;
+    std::uint32_t cancel_id = 0;
+    friend bool operator==(const OperationKey&, const OperationKey&) = default;
+  };
+  struct Operation {
+    tee::OperationId id;
+    tee::SessionId session;
+  };
+  struct OperationKeyHash {
+    std::size_t operator()(const OperationKey& key) const {
+      return std::hash<std::uint64_t>{}(std::uint64_t{key.session} << 32 | key.cancel_id);
+    }
+  };
+
+  std::uint32_t Dispatch(CallSlot& slot, const MsgHeader& header, MsgParams params,
+                         const ArgMemory& arg);
+  Answer OpenSession(CallSlot& slot, MsgParams params, const ArgMemory& arg);
+  tee::Outcome OpenInTee(CallSlot& slot, const tee::OpenRequest& request, tee::Params& params,
+                         tee::SessionId& session);
+  InternalApplication* Internal(CallSlot& slot, const tee::Uuid& application);
+  Answer OpenInternal(CallSlot& slot, const tee::Uuid& uuid, InternalApplication& application);
+  Answer Invoke(CallSlot& slot, const MsgHeader& header, MsgParams params, const ArgMemory& arg);
+  Answer CloseSession(CallSlot& slot, const MsgHeader& header, MsgParams params);
+  Answer Cancel(const MsgHeader& header, MsgParams params);
+  std::uint32_t RegisterShm(CallSlot& slot, MsgParams params);
+  std::uint32_t UnregisterShm(const CallSlot& slot, MsgParams params);
+  static bool Publish(CallSlot& slot, const ArgMemory& arg, const Answer& answer);
+  void EndOrphan(const Session& session);
+
+  const guest::GuestMemory& memory_;
+  tee::SessionTee& tee_;
+  const mediator::Policy& policy_;
+  Notifier& notifier_;
+  ShmRegistry shm_;
+  SessionTable sessions_;
+  DeviceEnumeration enumeration_;
+  RandomNumbers random_;
+  std::mutex operations_mutex_;
+  std::unordered_multimap<OperationKey, Operation, OperationKeyHash> operations_;
+  std::unordered_set<tee::OperationId> opening_;  // OpenSession calls inside the TEE
+};
+
+}  // namespace vtee::optee

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// OpteeDialect: the OP-TEE SMC ABI with dynamic shared memory, as Linux guests speak it.
+//
+// Fast calls are answered at once. A yielding call takes a slot, runs on the thread that serves
+// its vCPU, and is parked when it takes long: the guest thread sleeps on an asynchronous
+// notification if it can, else spins through foreign-interrupt returns.
+// Threading: see mediator/dialect.h. Not supported: static shared memory, the SHM cache (calls
+// bring their RPC argument), protected memory, FF-A. docs/optee-abi.md has the ABI in prose.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "dialect/optee/call_slot.h"
+#include "dialect/optee/commands.h"
+#include "dialect/optee/notifier.h"
+#include "mediator/dialect.h"
+#include "mediator/policy.h"
+#include "tee/backend.h"
+
+namespace vtee::optee {
+
+class OpteeDialect final : public mediator::Dialect, private mediator::GuestTongue {
+ public:
+  // `backend` must offer sessions.
+  OpteeDialect(const guest::GuestMemory& memory, tee::Backend& backend,
+               const mediator::Policy& policy);
+  ~OpteeDialect() override;
+
+  std::span<const mediator::FunctionRange> ranges() const override;
+  void Handle(const mediator::SecureCall& call, mediator::Responder responder) override;
+  void SetInterrupt(UniqueFd eventfd) override { notifier_.SetInterrupt(std::move(eventfd)); }
+  void CancelCalls() override { commands_.CancelAll(); }
+  void Reset() override;
+
+  std::size_t session_count() const { return commands_.sessions().count(); }
+  std::size_t shm_count() { return commands_.shm().count(); }
+
+ private:
+  // GuestTongue
+  mediator::RegisterReply SayNotYet(mediator::YieldingCall& call, bool may_sleep,
+                                    bool& guest_sleeps) override;
+  void Ring(mediator::YieldingCall& call) override;
+  void OnFree(mediator::YieldingCall& call) override;
+
+  mediator::RegisterReply FastCall(const mediator::SecureCall& call);
+  mediator::RegisterReply ExchangeCapabilities(std::uint32_t nsec_caps) const;
+  mediator::RegisterReply TakeNotification();
+  void YieldingCall(const mediator::SecureCall& call, mediator::Responder responder);
+  void ReturnFromRpc(const mediator::SecureCall& call, mediator::Responder responder);
+  std::uint32_t LocateArg(const mediator::SecureCall& call, ArgMemory& arg, std::uint64_t& room,
+                          ShmRegistry::Use& use);
+  std::uint32_t RunCall(CallSlot& slot, const mediator::SecureCall& call);
+  CallSlot* AcquireSlot(std::uint32_t& epoch);
+  bool ResetSince(std::uint32_t epoch);
+
+  const guest::GuestMemory& memory_;
+  tee::Backend& backend_;
+  const mediator::Policy& policy_;
+  Notifier notifier_;
+  Commands commands_;
+
+  std::vector<std::unique_ptr<CallSlot>> slots_;  // fixed after construction
+  std::mutex slots_mutex_;
+  std::condition_variable slot_freed_;
+  std::vector<std::uint32_t> free_slots_;
+  std::uint32_t last_operation_ = 0;
+  std::uint32_t epoch_ = 0;  // counts Reset()
+};
+
+}  // namespace vtee::optee

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Dialect: the TEE ABI that one VM's guest speaks. One object per VM, wired in main().
+//
+// Threading: Handle() is called on the thread that serves the calling vCPU, for several vCPUs at
+// once; it replies through the Responder, now or later, from any thread. Reset() comes from the
+// control thread while vCPUs stand still. Ownership: a dialect borrows guest memory and backend.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/unique_fd.h"
+#include "mediator/secure_call.h"
+
+namespace vtee::mediator {
+
+// SMCCC function ids [base, base + count) that the dialect answers.
+struct FunctionRange {
+  std::uint32_t base = 0;
+  std::uint32_t count = 0;
+};
+
+class Dialect {
+ public:
+  virtual ~Dialect() = default;
+  virtual std::span<const FunctionRange> ranges() const = 0;
+  virtual void Handle(const SecureCall& call, Responder responder) = 0;
+  // An eventfd: each write of 1 raises the guest's notification interrupt once.
+  virtual void SetInterrupt(UniqueFd eventfd) = 0;
+  // Asks every call that is inside the TEE to stop; they end through their own replies.
+  virtual void CancelCalls() = 0;
+  // The guest restarts: forget everything it set up, end its calls and sessions.
+  virtual void Reset() = 0;
+};
+
+}  // namespace vtee::mediator

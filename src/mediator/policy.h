@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What this VM may do with its TEE: which applications, and how much of everything.
+//
+// Loaded once from configuration, then constant: any thread. Quotas bound what a guest can make
+// the host hold; each refusal has the ABI's own code and one (rate-limited) log line.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "tee/types.h"
+
+namespace vtee::mediator {
+
+struct Policy {
+  // Applications (by UUID) the guest may open. Empty allow-list: all but the denied ones.
+  std::set<tee::Uuid> allowed_applications;
+  std::set<tee::Uuid> denied_applications;
+
+  std::uint32_t max_calls = 16;  // yielding calls in flight ("threads" to the guest)
+  std::uint32_t max_sessions = 1024;
+  std::uint32_t max_shm_objects = 65536;     // registered buffers
+  std::uint64_t max_shm_bytes = 4ull << 30;  // all registered buffers together
+  std::uint32_t park_after_us = 2000;        // how long a call may hold its vCPU
+
+  // Offer the guest a hwrng from the host kernel's generator where the TEE has none.
+  bool rng = true;
+
+  bool MayOpen(const tee::Uuid& application) const {
+    if (denied_applications.contains(application)) return false;
+    return allowed_applications.empty() || allowed_applications.contains(application);
+  }
+};
+
+}  // namespace vtee::mediator

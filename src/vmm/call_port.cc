@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "vmm/call_port.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/clock.h"
+#include "base/futex.h"
+
+namespace vtee::vmm {
+namespace {
+
+constexpr std::uint64_t kMicrosecond = 1'000;
+constexpr std::uint64_t kMillisecond = 1'000'000;
+
+constexpr std::uint64_t kMinSpin = 5 * kMicrosecond;
+constexpr std::uint64_t kFirstSpin = 50 * kMicrosecond;
+constexpr std::uint64_t kMaxSpin = 200 * kMicrosecond;
+constexpr int kRelaxesPerLook = 16;
+
+// A signal that arrives just before the futex call does not interrupt it, and a blocked signal
+// never does, so sleeps are short: first while a kick must be seen soon, later less so.
+constexpr std::uint64_t kShortSleep = 1 * kMillisecond;
+constexpr std::uint64_t kLongSleep = 10 * kMillisecond;
+constexpr std::uint64_t kLongSleepAfter = 200 * kMillisecond;
+constexpr std::uint64_t kHealthCheckEvery = 100 * kMillisecond;
+constexpr std::uint64_t kMaxParkAfter = 1'000 * kMillisecond;
+
+}  // namespace
+
+void CallPort::Init(RingHeader* header, Mailbox* mailbox, PeerHealth* health) {
+  header_ = header;
+  mailbox_ = mailbox;
+  health_ = health;
+  // On one core the peer can only work while this thread does not.
+  spin_ns_ = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? kFirstSpin : 0;
+}
+
+bool CallPort::Submit(std::uint32_t conduit, const std::uint64_t* x, unsigned count) {
+  if (pending()) return false;
+  conduit_ = conduit;
+  const std::size_t used = std::min<std::size_t>(count, kCallRegisters);
+  std::memcpy(call_, x, used * sizeof call_[0]);
+  std::memset(call_ + used, 0, (kCallRegisters - used) * sizeof call_[0]);
+  queued_ = true;
+  // At once, so that vteed starts while the caller gets ready to wait.
+  if (!posted_ && !health_->dead()) Post();
+  return true;
+}
+
+void CallPort::Post() {
+  queued_ = false;
+  posted_ = true;
+  draining_ = false;
+  park_asked_ = false;
+  if (++sequence_ == 0) sequence_ = 1;  // 0 means "nothing yet"
+  mailbox_->conduit = conduit_;
+  std::memcpy(mailbox_->x, call_, sizeof call_);
+  posted_at_ = MonotonicNanos();
+  // Sequentially consistent on both sides: either vteed sees the request before it sleeps, or
+  // this side sees its sleep flag.
+  mailbox_->request.store(sequence_, std::memory_order_seq_cst);
+  if (mailbox_->vteed_sleeping.load(std::memory_order_seq_cst) != 0) {
+    FutexWakeShared(mailbox_->request, 1);
+  }
+  if (mailbox_->served.load(std::memory_order_acquire) == 0) RingDoorbell();
+}
+
+void CallPort::RingDoorbell() {
+  header_->park_doorbell.fetch_add(1, std::memory_order_seq_cst);
+  FutexWakeShared(header_->park_doorbell, 1);
+}
+
+// Asked again for as long as there is no reply: vteed may not have taken the request yet when the
+// first ring comes, and then has nothing to park.
+void CallPort::AskToPark() {
+  park_asked_ = true;
+  mailbox_->park.store(sequence_, std::memory_order_seq_cst);
+  RingDoorbell();
+}
+
+void CallPort::Abandon() {
+  queued_ = false;
+  if (!posted_) return;
+  draining_ = true;
+  if (!health_->dead()) AskToPark();
+}
+
+bool CallPort::Answered() const {
+  return mailbox_->reply.load(std::memory_order_seq_cst) == sequence_;
+}
+
+bool CallPort::SpinForReply(const StopCheck& stop, bool& stopped) {
+  const std::uint64_t until = posted_at_ + spin_ns_;
+  stopped = false;
+  do {
+    for (int i = 0; i < kRelaxesPerLook; ++i) {
+      if (Answered()) return true;
+      CpuRelax();
+    }
+    if (stop.Stop(false)) {
+      stopped = !Answered();
+      return !stopped;
+    }
+  } while (MonotonicNanos() < until);
+  return Answered();
+}
+
+void CallPort::LearnFromWait(std::uint64_t waited_ns, bool slept) {
+  if (spin_ns_ == 0) return;
+  if (waited_ns <= kMaxSpin) {
+    // Up at once, down slowly: quick and slow calls alternate in every TEE protocol.
+    spin_ns_ = std::clamp(std::max(waited_ns * 2, spin_ns_ / 8 * 7), kMinSpin, kMaxSpin);
+  } else if (slept) {
+    spin_ns_ = std::max(kMinSpin, spin_ns_ / 2);
+  }
+}
+
+CallPort::Await CallPort::AwaitReply(const StopCheck& stop) {
+  bool stopped = false;
+  if (MonotonicNanos() < posted_at_ + spin_ns_) {
+    if (SpinForReply(stop, stopped)) {
+      LearnFromWait(MonotonicNanos() - posted_at_, false);
+      return Await::kAnswered;
+    }
+    if (stopped) return Await::kStopped;
+  }
+  const std::uint64_t park_after =
+      std::min<std::uint64_t>(mailbox_->park_after_us * kMicrosecond, kMaxParkAfter);
+  const std::uint64_t started = MonotonicNanos();
+  std::uint64_t next_check = started + kHealthCheckEvery;
+  bool interrupted = false;
+  for (;;) {
+    const std::uint32_t seen = mailbox_->reply.load(std::memory_order_seq_cst);
+    if (seen == sequence_) break;
+    if (health_->dead()) return Await::kDead;
+    if (stop.Stop(interrupted)) return Await::kStopped;
+    const std::uint64_t now = MonotonicNanos();
+    if (now - posted_at_ >= park_after) AskToPark();
+    if (now >= next_check) {
+      next_check = now + kHealthCheckEvery;
+      if (!health_->Check()) return Answered() ? Await::kAnswered : Await::kDead;
+    }
+    std::uint64_t sleep = now - started < kLongSleepAfter ? kShortSleep : kLongSleep;
+    if (!park_asked_) sleep = std::min(sleep, posted_at_ + park_after - now);
+    mailbox_->vmm_sleeping.store(1, std::memory_order_seq_cst);
+    interrupted =
+        !Answered() && FutexWaitShared(mailbox_->reply, seen, sleep) == FutexResult::kInterrupted;
+    mailbox_->vmm_sleeping.store(0, std::memory_order_relaxed);
+  }
+  LearnFromWait(MonotonicNanos() - posted_at_, true);
+  return Await::kAnswered;
+}
+
+CallPort::Outcome CallPort::Wait(const StopCheck& stop, CallRegisters& reply) {
+  if (!posted_ && !queued_) return Outcome::kIdle;
+  for (;;) {
+    if (health_->dead() && !(posted_ && Answered())) {
+      const bool wanted = pending();
+      queued_ = posted_ = draining_ = false;
+      reply = CallRegisters{};
+      reply.x[0] = kSmcccNotSupported;
+      reply.count = 1;
+      return wanted ? Outcome::kReplied : Outcome::kIdle;
+    }
+    if (!posted_) Post();
+    switch (AwaitReply(stop)) {
+      case Await::kStopped:
+        return Outcome::kStopped;
+      case Await::kDead:
+        continue;
+      case Await::kAnswered:
+        break;
+    }
+    posted_ = false;
+    if (!draining_) {
+      TakeReply(reply);
+      return Outcome::kReplied;
+    }
+    draining_ = false;
+    if (!queued_) return Outcome::kIdle;
+  }
+}
+
+void CallPort::TakeReply(CallRegisters& reply) {
+  // vteed could change the word between a check and a use; read it once.
+  const std::uint32_t count = __atomic_load_n(&mailbox_->reply_count, __ATOMIC_RELAXED);
+  reply = CallRegisters{};
+  if (count > kCallRegisters) {
+    health_->Fail("sent a malformed reply");
+    reply.x[0] = kSmcccNotSupported;
+    reply.count = 1;
+    return;
+  }
+  std::memcpy(reply.x, mailbox_->reply_x, count * sizeof reply.x[0]);
+  reply.count = count;
+}
+
+}  // namespace vtee::vmm

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The VMM protocol, version 1: what the VMM side (the shim, or a VMM through include/vtee/vmm.h)
+// and vteed share. docs/vmm-protocol.md is the prose; this header is the layout.
+//
+// Two channels:
+//  - a Unix SOCK_SEQPACKET control socket: set-up, memory slots, life events, descriptors. One
+//    ControlMessage per packet; the receiver of anything malformed closes the connection.
+//  - shared memory with one mailbox per vCPU for the secure calls themselves. A vCPU has at most
+//    one call outstanding, so the "ring" of a vCPU has one entry.
+//
+// Both sides run on one machine and share its byte order (little-endian hosts only).
+// Neither side trusts the other's words: vteed fetches each request field once, and the VMM side
+// checks counts before it copies registers.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace vtee::vmm {
+
+inline constexpr std::uint32_t kProtocolMagic = 0x65657476;  // "vtee"
+inline constexpr std::uint16_t kProtocolMajor = 1;           // must match
+inline constexpr std::uint16_t kProtocolMinor = 0;           // the smaller one's features are used
+
+inline constexpr std::size_t kMaxVcpus = 512;
+inline constexpr std::size_t kMaxFilterRanges = 16;
+inline constexpr std::size_t kCallRegisters = 18;  // x0..x17, SMCCC 1.2
+
+// ---- shared memory -------------------------------------------------------------------------
+
+// Page 0 of the shared memory.
+struct RingHeader {
+  std::uint32_t magic;
+  std::uint16_t major;
+  std::uint16_t minor;
+  std::uint32_t vcpu_capacity;  // mailboxes that follow, from byte 4096 on
+  std::uint32_t mailbox_size;   // bytes, sizeof(Mailbox)
+  // The VMM side rings this (increment, then futex wake) when it wants a call parked. vteed's
+  // park thread sleeps on it.
+  alignas(64) std::atomic<std::uint32_t> park_doorbell;
+};
+static_assert(sizeof(RingHeader) <= 4096);
+
+// Sleep flags: the side that is about to sleep sets its flag, re-checks, then sleeps; the other
+// side makes the futex system call only when it sees the flag. That keeps the spinning path free
+// of system calls. Stores to and loads of request, reply and the flags are sequentially
+// consistent: with release and acquire alone both sides could miss each other.
+struct alignas(512) Mailbox {
+  // VMM side writes x (what it does not know: 0) and conduit, then request.
+  alignas(64) std::atomic<std::uint32_t> request;  // sequence number; vteed waits on it
+  std::atomic<std::uint32_t> vteed_sleeping;
+  std::uint32_t conduit;        // kConduitSmc or kConduitHvc
+  std::uint32_t park_after_us;  // filled by vteed at set-up: how long the vCPU may be held
+  std::uint64_t x[kCallRegisters];
+
+  // vteed writes reply_x and reply_count, then reply = request.
+  alignas(64) std::atomic<std::uint32_t> reply;  // VMM side waits on it
+  std::atomic<std::uint32_t> vmm_sleeping;
+  std::uint32_t reply_count;  // registers x0..x(count-1) to set, <= 18
+  // vteed sets it once a thread serves this mailbox. While it is 0 the VMM side rings
+  // RingHeader::park_doorbell right after it publishes a request, and vteed starts the thread.
+  std::atomic<std::uint32_t> served;
+  std::uint64_t reply_x[kCallRegisters];
+
+  // VMM side: sequence number of the request it wants parked (then it rings park_doorbell).
+  alignas(64) std::atomic<std::uint32_t> park;
+};
+static_assert(sizeof(Mailbox) == 512);
+static_assert(offsetof(Mailbox, x) == 16);
+static_assert(offsetof(Mailbox, reply) == 192);
+static_assert(offsetof(Mailbox, park) == 384);
+
+inline constexpr std::uint32_t kConduitHvc = 0;
+inline constexpr std::uint32_t kConduitSmc = 1;
+
+inline constexpr std::size_t RingBytes(std::size_t vcpus) {
+  return 4096 + (vcpus * sizeof(Mailbox) + 4095) / 4096 * 4096;
+}
+
+// ---- control socket ------------------------------------------------------------------------
+
+enum class ControlType : std::uint32_t {
+  kHello = 1,       // VMM -> vteed: fds: [0] ring memfd. First message of a connection.
+  kHelloReply = 2,  // vteed -> VMM
+  kSetSlot = 3,     // VMM -> vteed, answered by kAck. fds: [0] the slot's file, or none
+  kRemoveSlot = 4,  // VMM -> vteed, answered by kAck
+  kInterrupt = 5,   // VMM -> vteed. fds: [0] eventfd that raises the guest's interrupt
+  kLife = 6,        // VMM -> vteed, answered by kAck
+  kAck = 7,         // vteed -> VMM
+  kNewVm = 8,       // VMM -> broker (`vtee run`): fds: [0] the control socket of a new VM
+};
+
+enum class LifeKind : std::uint32_t { kReset = 1, kPaused = 2, kResumed = 3 };
+
+struct HelloBody {
+  std::uint32_t vcpu_capacity;
+  std::uint32_t vmm_pid;
+};
+
+struct FilterRange {
+  std::uint32_t base;  // SMCCC function id
+  std::uint32_t count;
+};
+
+// status 0: welcome. Otherwise `text` is a sentence for the person and vteed ends.
+struct HelloReplyBody {
+  std::uint32_t status;
+  std::uint32_t range_count;             // <= kMaxFilterRanges
+  FilterRange ranges[kMaxFilterRanges];  // function ids to route to userspace
+  std::int32_t interrupt_gsi;            // SPI number (INTID - 32) to raise, -1: none
+  std::uint32_t vteed_pid;
+  char text[256];  // NUL-terminated
+};
+
+inline constexpr std::uint32_t kSlotReadOnly = 1;
+
+struct SlotBody {
+  std::uint32_t slot;         // address space << 16 | KVM slot
+  std::uint32_t flags;        // kSlotReadOnly
+  std::uint64_t guest_phys;   // IPA of the first byte
+  std::uint64_t size;         // bytes
+  std::uint64_t file_offset;  // of the first byte in the file
+};
+
+struct LifeBody {
+  LifeKind kind;
+  std::uint32_t reserved;
+};
+
+struct AckBody {
+  std::uint32_t of;      // ControlType acknowledged
+  std::uint32_t status;  // 0: done
+};
+
+struct ControlMessage {
+  std::uint32_t magic;
+  std::uint16_t major;
+  std::uint16_t minor;
+  ControlType type;
+  std::uint32_t reserved;
+  union {
+    HelloBody hello;
+    HelloReplyBody hello_reply;
+    SlotBody slot;
+    LifeBody life;
+    AckBody ack;
+  };
+};
+static_assert(sizeof(ControlMessage) == 416);
+static_assert(offsetof(ControlMessage, hello) == 16);
+
+}  // namespace vtee::vmm

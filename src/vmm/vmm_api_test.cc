@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "base/socket.h"
+#include "vmm/fake_vteed.h"
+#include "vtee/vmm.h"
+
+namespace vtee::vmm {
+namespace {
+
+class VmmApiTest : public testing::Test {
+ protected:
+  void TearDown() override { vtee_vm_detach(vm_); }
+  vtee_attach Options(int control_fd) {
+    vtee_attach attach{};
+    attach.size = sizeof attach;
+    attach.vcpus = 2;
+    attach.control_fd = control_fd;
+    attach.message = [](void* context, const char* sentence) {
+      *static_cast<std::string*>(context) += sentence;
+    };
+    attach.message_context = &said_;
+    attach.error = error_;
+    attach.error_size = sizeof error_;
+    return attach;
+  }
+  int Attach(FakeVteed::Options options) {
+    auto pair = MakeSocketPair();
+    vteed_ = std::make_unique<FakeVteed>(std::move(pair->second), std::move(options));
+    control_ = pair->first.Release();
+    const vtee_attach attach = Options(control_);
+    return vtee_vm_attach(&attach, &vm_);
+  }
+  static vtee_call Call(std::uint64_t x0) {
+    vtee_call call{};
+    call.size = sizeof call;
+    call.conduit = VTEE_CONDUIT_SMC;
+    call.x[0] = x0;
+    return call;
+  }
+  static FakeVteed::Options Echo() {
+    FakeVteed::Options options;
+    options.answer = [](std::size_t vcpu, const std::uint64_t* x) {
+      CallRegisters reply;
+      reply.x[0] = x[0] + vcpu;
+      reply.count = 1;
+      return reply;
+    };
+    return options;
+  }
+
+  char error_[200] = {};
+  std::string said_;
+  int control_ = -1;
+  std::unique_ptr<FakeVteed> vteed_;
+  vtee_vm* vm_ = nullptr;
+};
+
+TEST_F(VmmApiTest, WholeLife) {
+  FakeVteed::Options options = Echo();
+  options.interrupt_gsi = 11;
+  ASSERT_EQ(Attach(options), 0) << error_;
+  EXPECT_EQ(fcntl(control_, F_GETFD), -1) << "taken over";
+  vtee_filter_range ranges[1];
+  EXPECT_EQ(vtee_vm_filter_ranges(vm_, ranges, 1), 2u);
+  EXPECT_EQ(ranges[0].base, 0x32000000u);
+  EXPECT_EQ(vtee_vm_interrupt(vm_), 11);
+  const UniqueFd event(eventfd(0, EFD_CLOEXEC));
+  EXPECT_EQ(vtee_vm_set_interrupt(vm_, event.get()), 0);
+  const UniqueFd ram(memfd_create("ram", MFD_CLOEXEC));
+  const vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 0x200000, 0, ram.get(), 0};
+  EXPECT_EQ(vtee_vm_set_slot(vm_, &slot), 0);
+  vtee_call call = Call(40);
+  EXPECT_EQ(vtee_vm_call(vm_, 1, &call), 0);
+  EXPECT_EQ(call.reply_count, 1u);
+  EXPECT_EQ(call.x[0], 41u);
+  EXPECT_EQ(vtee_vm_event(vm_, VTEE_EVENT_PAUSED), 0);
+  EXPECT_EQ(vtee_vm_remove_slot(vm_, 0), 0);
+  EXPECT_EQ(vtee_vm_alive(vm_), 1);
+  EXPECT_STREQ(vtee_vm_error(vm_), "");
+  vtee_vm_detach(vm_);
+  vm_ = nullptr;
+  EXPECT_TRUE(vteed_->WaitForClose());
+  EXPECT_EQ(vteed_->events().size(), 4u);
+}
+
+TEST_F(VmmApiTest, StopResumeAbandon) {
+  FakeVteed::Options options;
+  options.park_after_us = 30'000;
+  ASSERT_EQ(Attach(options), 0);  // never answers by itself
+  vtee_call call = Call(1);
+  call.should_stop = [](void*, int) { return 1; };
+  EXPECT_EQ(vtee_vm_resume(vm_, 0, &call), -ENOENT);
+  EXPECT_EQ(vtee_vm_call(vm_, 0, &call), -EINTR);
+  EXPECT_EQ(vtee_vm_pending(vm_, 0), 1);
+  EXPECT_EQ(vtee_vm_pending(vm_, 1), 0);
+  EXPECT_EQ(vtee_vm_call(vm_, 0, &call), -EBUSY);
+  call.should_stop = nullptr;
+  EXPECT_EQ(vtee_vm_resume(vm_, 0, &call), 0);
+  EXPECT_EQ(call.x[0], FakeVteed::kParked);
+  call = Call(2);
+  call.should_stop = [](void*, int) { return 1; };
+  EXPECT_EQ(vtee_vm_call(vm_, 0, &call), -EINTR);
+  vtee_vm_abandon(vm_, 0);
+  EXPECT_EQ(vtee_vm_pending(vm_, 0), 0);
+}
+
+TEST_F(VmmApiTest, LostVteed) {
+  ASSERT_EQ(Attach(Echo()), 0);
+  vteed_->Die();
+  EXPECT_EQ(vtee_vm_alive(vm_), 0);
+  EXPECT_THAT(vtee_vm_error(vm_), testing::HasSubstr("lost its TEE"));
+  EXPECT_EQ(said_, vtee_vm_error(vm_)) << "once";
+  vtee_call call = Call(1);
+  EXPECT_EQ(vtee_vm_call(vm_, 0, &call), 0);
+  EXPECT_EQ(call.x[0], ~0ull);
+  EXPECT_EQ(vtee_vm_event(vm_, VTEE_EVENT_RESET), -EPIPE);
+}
+
+TEST_F(VmmApiTest, BadArguments) {
+  EXPECT_EQ(vtee_vm_attach(nullptr, &vm_), -EINVAL);
+  vtee_attach attach = Options(-1);
+  EXPECT_EQ(vtee_vm_attach(&attach, nullptr), -EINVAL);
+  EXPECT_EQ(vtee_vm_attach(&attach, &vm_), -EINVAL);
+  EXPECT_THAT(error_, testing::HasSubstr("SOCK_SEQPACKET"));
+  attach.vcpus = 0;
+  EXPECT_EQ(vtee_vm_attach(&attach, &vm_), -EINVAL);
+  attach = Options(-1);
+  attach.size = 8;
+  EXPECT_EQ(vtee_vm_attach(&attach, &vm_), -EINVAL);
+  attach = Options(-1);
+  attach.socket_path = "/nonexistent/socket";
+  EXPECT_EQ(vtee_vm_attach(&attach, &vm_), -ECONNREFUSED);
+  EXPECT_THAT(error_, testing::HasSubstr("/nonexistent/socket"));
+  ASSERT_EQ(Attach(Echo()), 0);
+  vtee_call call = Call(1);
+  EXPECT_EQ(vtee_vm_call(vm_, 2, &call), -EINVAL);
+  EXPECT_EQ(vtee_vm_call(vm_, 0, nullptr), -EINVAL);
+  call.conduit = 7;
+  EXPECT_EQ(vtee_vm_call(vm_, 0, &call), -EINVAL);
+  call.size = 4;
+  EXPECT_EQ(vtee_vm_resume(vm_, 0, &call), -EINVAL);
+  vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 100, 0, -1, 0};
+  EXPECT_EQ(vtee_vm_set_slot(vm_, &slot), -EINVAL);
+  EXPECT_EQ(vtee_vm_set_slot(vm_, nullptr), -EINVAL);
+  slot.bytes = 4096;
+  slot.flags = 0x80;
+  EXPECT_EQ(vtee_vm_set_slot(vm_, &slot), -EINVAL);
+  EXPECT_EQ(vtee_vm_set_interrupt(vm_, -1), -EINVAL);
+  EXPECT_EQ(vtee_vm_event(vm_, static_cast<vtee_event>(0)), -EINVAL);
+}
+
+TEST_F(VmmApiTest, FailedAttachLeavesTheDescriptorAlone) {
+  FakeVteed::Options options;
+  options.status = 1;
+  options.text = "no";
+  EXPECT_EQ(Attach(options), -ECONNREFUSED);
+  EXPECT_STREQ(error_, "no");
+  EXPECT_NE(fcntl(control_, F_GETFD), -1);
+  close(control_);
+}
+
+TEST_F(VmmApiTest, RefusedSlot) {
+  FakeVteed::Options options = Echo();
+  options.ack_status = 1;
+  ASSERT_EQ(Attach(options), 0);
+  const vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 4096, 0, -1, 0};
+  EXPECT_EQ(vtee_vm_set_slot(vm_, &slot), -EINVAL);
+}
+
+}  // namespace
+}  // namespace vtee::vmm
