@@ -2,7 +2,8 @@
 // ArgMemory: where in guest memory one message (struct optee_msg_arg) lives.
 //
 // Either a physical address (CALL_WITH_ARG, CALL_WITH_RPC_ARG, an RPC ALLOC) or an offset into a
-// buffer the guest registered (CALL_WITH_REGD_ARG). Reads fetch each byte once.
+// buffer the guest registered (CALL_WITH_REGD_ARG). Reads fetch each byte once. Memory that is
+// not valid() can be neither read nor written.
 // Threading: a value; use by one thread at a time. Keeps a registered buffer alive.
 #pragma once
 
@@ -28,12 +29,12 @@ class ArgMemory {
 
   [[nodiscard]] bool Read(std::uint64_t offset, std::span<std::byte> out) const {
     if (buffer_) return buffer_->Read(address_ + offset, out);
-    return memory_->Snapshot(guest::GuestPhysAddr(address_ + offset), out) ==
+    return memory_ != nullptr && memory_->Snapshot(guest::GuestPhysAddr(address_ + offset), out) ==
            guest::MemFault::kNone;
   }
   [[nodiscard]] bool Write(std::uint64_t offset, std::span<const std::byte> bytes) const {
     if (buffer_) return buffer_->Write(address_ + offset, bytes);
-    return memory_->Publish(guest::GuestPhysAddr(address_ + offset), bytes) ==
+    return memory_ != nullptr && memory_->Publish(guest::GuestPhysAddr(address_ + offset), bytes) ==
            guest::MemFault::kNone;
   }
   template <typename T>

@@ -160,11 +160,8 @@ void OpteeDialect::YieldingCall(const SecureCall& call, mediator::Responder resp
   std::uint32_t epoch = 0;
   CallSlot* slot = AcquireSlot(epoch);
   if (slot == nullptr) return responder.Reply(Reply(ret::kThreadLimit));
-  slot->rpc_arg = ArgMemory();
-  slot->rpc_arg_cookie = 0;
-  slot->rpc_arg_allocated = false;
+  slot->UseRpcArg(ArgMemory());
   slot->arg_cookie.reset();
-  slot->waited = false;
   slot->wait_refused = false;
   // The slot's call outlives the slot's next use by other threads: nothing of `slot` is touched
   // after Finish().
@@ -212,7 +209,7 @@ std::uint32_t OpteeDialect::RunCall(CallSlot& slot, const SecureCall& call) {
   if (needed > room) return ret::kBadAddress;
   if (Low(call.x[0]) != smc::kCallWithArg) {
     // The park thread reads it under the call's lock.
-    slot.call->WhileGuestIsThere([&] { slot.rpc_arg = arg.At(MsgSize(header.num_params)); });
+    slot.call->WhileGuestIsThere([&] { slot.UseRpcArg(arg.At(MsgSize(header.num_params))); });
   }
   return commands_.Execute(slot, header, arg);
 }

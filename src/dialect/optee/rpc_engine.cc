@@ -59,20 +59,14 @@ bool RpcEngine::EnsureRpcArg() {
     return false;
   }
   return slot_.call->WhileGuestIsThere([&] {
-    slot_.rpc_arg = ArgMemory(memory_, guest::GuestPhysAddr(address));
-    slot_.rpc_arg_allocated = true;
-    slot_.rpc_arg_cookie = pair(4);
+    slot_.UseRpcArg(ArgMemory(memory_, guest::GuestPhysAddr(address)), true, pair(4));
   });
 }
 
 void RpcEngine::ReturnRpcArg() {
   if (!slot_.rpc_arg_allocated) return;
   const std::uint64_t cookie = slot_.rpc_arg_cookie;
-  slot_.call->WhileGuestIsThere([&] {
-    slot_.rpc_arg = ArgMemory();
-    slot_.rpc_arg_allocated = false;
-    slot_.rpc_arg_cookie = 0;
-  });
+  slot_.call->WhileGuestIsThere([&] { slot_.UseRpcArg(ArgMemory()); });
   mediator::SecureCall answer;
   // Nothing to do when the guest does not come back: the memory is its own.
   static_cast<void>(
