@@ -60,6 +60,7 @@ void vtee_vm_detach(vtee_vm* vm);
 struct vtee_filter_range {
   uint32_t base; /* SMCCC function id */
   uint32_t count;
+  uint32_t registers; /* x0..x(registers-1) matter to these calls; 1 to VTEE_CALL_REGISTERS */
 };
 /* Fills in up to `capacity` ranges and returns how many there are. */
 uint32_t vtee_vm_filter_ranges(const vtee_vm* vm, struct vtee_filter_range* ranges,
@@ -100,8 +101,8 @@ int vtee_vm_event(vtee_vm* vm, enum vtee_event event);
 struct vtee_call {
   uint32_t size;
   uint32_t conduit; /* VTEE_CONDUIT_*; read by vtee_vm_call() */
-  /* In for vtee_vm_call(): the guest's x0..x17 (what the VMM does not know: 0; x0..x7 suffice for
-   * all of today's TEEs). Out: x[0]..x[reply_count-1] are to be set in the vCPU. */
+  /* In for vtee_vm_call(): the guest's registers, as many as the call's filter range says, the
+   * rest 0. Out: x[0]..x[reply_count-1] are to be set in the vCPU. */
   uint64_t x[VTEE_CALL_REGISTERS];
   uint32_t reply_count;
   /* Optional. Not 0: stop waiting, because the VMM wants its vCPU thread back. Asked often while

@@ -205,7 +205,7 @@ TEST_F(RunCommandTest, DistrustsTheVmmsMessages) {
   if (std::system("python3 -c ''") != 0) GTEST_SKIP() << "no python3";
   options_.vmm = {Script("vmm",
                          "python3 -c 'import os, socket; s = socket.socket(fileno=int("
-                         "os.environ[\"VTEE_FD\"])); s.send(b\"x\" * 416);"
+                         "os.environ[\"VTEE_FD\"])); s.send(b\"x\" * 544);"
                          "print(\"closed\" if s.recv(1) == b\"\" else \"open\")'\n")};
   const Finished finished = Run();
   EXPECT_THAT(finished.output, AllOf(HasSubstr("no message of the shim"), HasSubstr("closed")));

@@ -17,11 +17,8 @@
 namespace vtee::daemon {
 namespace {
 
-// As long as KVM's own halt polling by default: an invoke is followed by the next within this
-// time or not at all soon.
-constexpr std::uint64_t kMaxSpinNanos = 200'000;
+constexpr std::uint64_t kMicrosecond = 1'000;
 constexpr std::uint64_t kForeverNanos = 3'600'000'000'000;
-constexpr int kSpinsPerClockRead = 16;
 
 }  // namespace
 
@@ -87,12 +84,11 @@ class MailboxServer::Port final : public mediator::ReplyPort {
 
  private:
   bool Mine(std::uint32_t epoch) const {
-    return epoch_.load(std::memory_order_acquire) == epoch &&
-           !server_.stopping_.load(std::memory_order_relaxed);
+    return epoch_.load(std::memory_order_acquire) == epoch && !server_.stopping_.load();
   }
 
   void Serve(std::uint32_t epoch) {
-    AdaptiveSpin spin(kMaxSpinNanos);
+    AdaptiveSpin spin(server_.times_.spin_us * kMicrosecond);
     while (Mine(epoch)) {
       std::uint32_t sequence = 0;
       if (!WaitForRequest(epoch, spin, sequence)) return;
@@ -111,20 +107,14 @@ class MailboxServer::Port final : public mediator::ReplyPort {
     const std::uint32_t last = handled_.load(std::memory_order_relaxed);
     const auto arrived = [&] { return (sequence = box_.request.load()) != last; };
     const std::uint64_t start = MonotonicNanos();
-    std::uint64_t now = start;
-    while (now - start < spin.budget_ns()) {
-      for (int i = 0; i < kSpinsPerClockRead; ++i) {
-        if (arrived()) {
-          spin.Waited(now - start);
-          return Mine(epoch);
-        }
-        CpuRelax();
-      }
-      now = MonotonicNanos();
+    if (SpinUntil(start + spin.budget_ns(), [&] { return arrived() || !Mine(epoch); })) {
+      spin.Waited(MonotonicNanos() - start);
+      return Mine(epoch);
     }
     while (Mine(epoch)) {
       box_.vteed_sleeping.store(1);
-      if (!arrived()) FutexWaitShared(box_.request, last, kForeverNanos);
+      // Stop() sets its flag and then looks for sleepers; so here both in the other order.
+      if (!arrived() && Mine(epoch)) FutexWaitShared(box_.request, last, kForeverNanos);
       box_.vteed_sleeping.store(0);
       if (arrived()) {
         spin.Waited(MonotonicNanos() - start);
@@ -148,7 +138,7 @@ class MailboxServer::Port final : public mediator::ReplyPort {
 Result<std::unique_ptr<MailboxServer>> MailboxServer::Create(const UniqueFd& ring,
                                                              std::uint32_t vcpus,
                                                              mediator::Dialect& dialect,
-                                                             std::uint32_t park_after_us) {
+                                                             const WaitTimes& times) {
   if (vcpus == 0 || vcpus > vmm::kMaxVcpus) {
     return Error{ErrorCode::kProtocol,
                  "the VMM asked for " + std::to_string(vcpus) + " vCPUs; 1 to 512 are possible"};
@@ -165,8 +155,7 @@ Result<std::unique_ptr<MailboxServer>> MailboxServer::Create(const UniqueFd& rin
   }
   void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring.get(), 0);
   if (base == MAP_FAILED) return ErrnoError(errno, "cannot map the ring");
-  std::unique_ptr<MailboxServer> server(
-      new MailboxServer(base, bytes, vcpus, dialect, park_after_us));
+  std::unique_ptr<MailboxServer> server(new MailboxServer(base, bytes, vcpus, dialect, times));
   const vmm::RingHeader& header = server->header();
   if (header.magic != vmm::kProtocolMagic || header.major != vmm::kProtocolMajor ||
       header.mailbox_size != sizeof(vmm::Mailbox) || header.vcpu_capacity != vcpus) {
@@ -176,20 +165,20 @@ Result<std::unique_ptr<MailboxServer>> MailboxServer::Create(const UniqueFd& rin
 }
 
 MailboxServer::MailboxServer(void* base, std::size_t bytes, std::uint32_t vcpus,
-                             mediator::Dialect& dialect, std::uint32_t park_after_us)
-    : base_(base), bytes_(bytes), dialect_(dialect) {
+                             mediator::Dialect& dialect, const WaitTimes& times)
+    : ring_(base, bytes), dialect_(dialect), times_(times) {
   auto* boxes = reinterpret_cast<vmm::Mailbox*>(static_cast<std::byte*>(base) + 4096);
   for (std::uint32_t i = 0; i < vcpus; ++i) {
-    boxes[i].park_after_us = park_after_us;
+    boxes[i].park_after_us = times.park_after_us;
+    boxes[i].spin_us = times.spin_us;
     boxes[i].served.store(0);
     ports_.push_back(std::make_unique<Port>(*this, boxes[i], i));
   }
 }
 
-MailboxServer::~MailboxServer() {
-  Stop();
-  munmap(base_, bytes_);
-}
+MailboxServer::~MailboxServer() { Stop(); }
+
+MailboxServer::Mapping::~Mapping() { munmap(base, bytes); }
 
 void MailboxServer::Start() {
   park_thread_ = std::thread([this] { ParkLoop(); });

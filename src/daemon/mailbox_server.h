@@ -18,6 +18,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/server_threads.h"
+#include "daemon/wait_times.h"
 #include "mediator/dialect.h"
 #include "vmm/protocol.h"
 
@@ -28,7 +29,7 @@ class MailboxServer {
   // `ring`: a memfd sealed against shrinking, with `vcpus` mailboxes (RingBytes()).
   static Result<std::unique_ptr<MailboxServer>> Create(const UniqueFd& ring, std::uint32_t vcpus,
                                                        mediator::Dialect& dialect,
-                                                       std::uint32_t park_after_us);
+                                                       const WaitTimes& times);
   ~MailboxServer();
   MailboxServer(const MailboxServer&) = delete;
   MailboxServer& operator=(const MailboxServer&) = delete;
@@ -39,17 +40,26 @@ class MailboxServer {
 
  private:
   class Port;
+  // Unmaps the ring, after the threads that use it have ended.
+  struct Mapping {
+    void* base;
+    std::size_t bytes;
+    Mapping(void* at, std::size_t size) : base(at), bytes(size) {}
+    Mapping(const Mapping&) = delete;
+    Mapping& operator=(const Mapping&) = delete;
+    ~Mapping();
+  };
 
   MailboxServer(void* base, std::size_t bytes, std::uint32_t vcpus, mediator::Dialect& dialect,
-                std::uint32_t park_after_us);
+                const WaitTimes& times);
   void ParkLoop();
   void RingPark();
 
-  vmm::RingHeader& header() const { return *static_cast<vmm::RingHeader*>(base_); }
+  vmm::RingHeader& header() const { return *static_cast<vmm::RingHeader*>(ring_.base); }
 
-  void* base_;
-  std::size_t bytes_;
+  const Mapping ring_;  // first: outlives the threads
   mediator::Dialect& dialect_;
+  const WaitTimes times_;
   std::atomic<bool> stopping_{false};
   std::vector<std::unique_ptr<Port>> ports_;
   std::thread park_thread_;

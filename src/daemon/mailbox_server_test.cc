@@ -99,7 +99,7 @@ class MailboxServerTest : public ::testing::Test {
   static constexpr std::uint32_t kVcpus = 4;
 
   MailboxServerTest() : vmm_(kVcpus) {
-    auto server = MailboxServer::Create(vmm_.ring(), kVcpus, dialect_, 1234);
+    auto server = MailboxServer::Create(vmm_.ring(), kVcpus, dialect_, {200, 1234});
     if (!server.ok()) std::abort();
     server_ = std::move(server).value();
     server_->Start();
@@ -129,6 +129,7 @@ class MailboxServerTest : public ::testing::Test {
 TEST_F(MailboxServerTest, TheFirstCallOfAVcpuGetsItAThread) {
   for (std::uint32_t vcpu = 0; vcpu < kVcpus; ++vcpu) {
     EXPECT_EQ(vmm_.box(vcpu).park_after_us, 1234u);
+    EXPECT_EQ(vmm_.box(vcpu).spin_us, 200u);
     EXPECT_EQ(vmm_.box(vcpu).served.load(), 0u);
   }
   ExpectEcho(2, 100);
@@ -302,13 +303,13 @@ TEST_F(MailboxServerTest, StopTwiceAndWithoutCalls) {
 TEST(MailboxServerCreateTest, AServerThatNeverStartsEndsWell) {
   HoldingDialect dialect;
   TestVmm vmm(1);
-  EXPECT_TRUE(MailboxServer::Create(vmm.ring(), 1, dialect, 1).ok());
+  EXPECT_TRUE(MailboxServer::Create(vmm.ring(), 1, dialect, {0, 1}).ok());
 }
 
 TEST(MailboxServerCreateTest, UnusedMailboxesCostNoThread) {
   HoldingDialect dialect;
   TestVmm vmm(vmm::kMaxVcpus);
-  auto server = MailboxServer::Create(vmm.ring(), vmm::kMaxVcpus, dialect, 1);
+  auto server = MailboxServer::Create(vmm.ring(), vmm::kMaxVcpus, dialect, {0, 1});
   ASSERT_TRUE(server.ok());
   server.value()->Start();
   EXPECT_TRUE(vmm.Call(511, {kEcho}));
@@ -338,7 +339,7 @@ TEST_P(BadHeaderTest, IsRefused) {
   HoldingDialect dialect;
   TestVmm vmm(4);
   GetParam().spoil(vmm.header());
-  const auto server = MailboxServer::Create(vmm.ring(), 4, dialect, 1);
+  const auto server = MailboxServer::Create(vmm.ring(), 4, dialect, {0, 1});
   ASSERT_FALSE(server.ok());
   EXPECT_EQ(server.error().code, ErrorCode::kProtocol);
 }
@@ -350,28 +351,28 @@ TEST(MailboxServerCreateTest, ANewerMinorVersionIsWelcome) {
   HoldingDialect dialect;
   TestVmm vmm(1);
   vmm.header().minor = 7;
-  EXPECT_TRUE(MailboxServer::Create(vmm.ring(), 1, dialect, 1).ok());
+  EXPECT_TRUE(MailboxServer::Create(vmm.ring(), 1, dialect, {0, 1}).ok());
 }
 
 TEST(MailboxServerCreateTest, UnsealedSmallAndForeignFilesAreRefused) {
   HoldingDialect dialect;
   TestVmm unsealed(4, /*sealed=*/false);
-  EXPECT_FALSE(MailboxServer::Create(unsealed.ring(), 4, dialect, 1).ok());
+  EXPECT_FALSE(MailboxServer::Create(unsealed.ring(), 4, dialect, {0, 1}).ok());
   TestVmm small(1);
   small.header().vcpu_capacity = 64;
-  EXPECT_FALSE(MailboxServer::Create(small.ring(), 64, dialect, 1).ok());
+  EXPECT_FALSE(MailboxServer::Create(small.ring(), 64, dialect, {0, 1}).ok());
   const UniqueFd event(eventfd(0, EFD_CLOEXEC));
-  EXPECT_FALSE(MailboxServer::Create(event, 1, dialect, 1).ok());
-  EXPECT_FALSE(MailboxServer::Create(UniqueFd(), 1, dialect, 1).ok());
+  EXPECT_FALSE(MailboxServer::Create(event, 1, dialect, {0, 1}).ok());
+  EXPECT_FALSE(MailboxServer::Create(UniqueFd(), 1, dialect, {0, 1}).ok());
   const UniqueFd zero(open("/dev/zero", O_RDWR | O_CLOEXEC));
-  EXPECT_FALSE(MailboxServer::Create(zero, 1, dialect, 1).ok());
+  EXPECT_FALSE(MailboxServer::Create(zero, 1, dialect, {0, 1}).ok());
 }
 
 TEST(MailboxServerCreateTest, ImpossibleNumbersOfVcpus) {
   HoldingDialect dialect;
   TestVmm vmm(4);
   for (const std::uint32_t vcpus : {0u, 513u, 0x80000000u, 0xFFFFFFFFu}) {
-    const auto server = MailboxServer::Create(vmm.ring(), vcpus, dialect, 1);
+    const auto server = MailboxServer::Create(vmm.ring(), vcpus, dialect, {0, 1});
     ASSERT_FALSE(server.ok());
     EXPECT_EQ(server.error().code, ErrorCode::kProtocol);
   }

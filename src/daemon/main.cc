@@ -128,7 +128,8 @@ int Run(Options& options) {
        {"backend", backend.value()->capabilities().description}});
   NotifyServiceManager("READY=1\nSTATUS=Serving " + config.name);
 
-  Vm vm(config, std::move(backend).value());
+  const WaitTimes times = FitWaitTimes(MeasureWakeUpNanos(), config.policy.park_after_us);
+  Vm vm(config, times, std::move(backend).value());
   const Status served = ServeVm(vm, connection.get(), signals.get());
   NotifyServiceManager("STOPPING=1");
   if (!served.ok()) {

@@ -31,8 +31,9 @@ Error Protocol(std::string text) { return Error{ErrorCode::kProtocol, std::move(
 
 }  // namespace
 
-Vm::Vm(const Config& config, std::unique_ptr<tee::Backend> backend)
+Vm::Vm(const Config& config, const WaitTimes& times, std::unique_ptr<tee::Backend> backend)
     : config_(config),
+      times_(times),
       identity_{config.name, config.uuid},
       backend_(std::move(backend)),
       dialect_(std::make_unique<optee::OpteeDialect>(memory_, *backend_, config.policy)) {
@@ -85,8 +86,8 @@ Status Vm::Hello(int socket, const ControlMessage& message, Packet& packet) {
   } else if (mailboxes_ || packet.fds.size() != 1) {
     outcome = Protocol("a second hello, or one without its ring");
   } else {
-    auto server = MailboxServer::Create(packet.fds[0], message.hello.vcpu_capacity, *dialect_,
-                                        config_.policy.park_after_us);
+    auto server =
+        MailboxServer::Create(packet.fds[0], message.hello.vcpu_capacity, *dialect_, times_);
     if (server.ok()) {
       mailboxes_ = std::move(server).value();
     } else {
@@ -102,11 +103,15 @@ Status Vm::Hello(int socket, const ControlMessage& message, Packet& packet) {
     return outcome;
   }
   for (const mediator::FunctionRange& range : dialect_->ranges()) {
-    reply.hello_reply.ranges[reply.hello_reply.range_count++] = {range.base, range.count};
+    reply.hello_reply.ranges[reply.hello_reply.range_count++] = {range.base, range.count,
+                                                                 range.registers, 0};
   }
   mailboxes_->Start();
   Log(LogLevel::kInfo, "vm.attached",
-      {{"vmm_pid", message.hello.vmm_pid}, {"backend", backend_->capabilities().description}});
+      {{"vmm_pid", message.hello.vmm_pid},
+       {"backend", backend_->capabilities().description},
+       {"spin_us", times_.spin_us},
+       {"park_after_us", times_.park_after_us}});
   return Send(socket, reply);
 }
 

@@ -21,7 +21,7 @@ namespace vtee::daemon {
 
 class Vm {
  public:
-  Vm(const Config& config, std::unique_ptr<tee::Backend> backend);
+  Vm(const Config& config, const WaitTimes& times, std::unique_ptr<tee::Backend> backend);
   ~Vm();
   Vm(const Vm&) = delete;
   Vm& operator=(const Vm&) = delete;
@@ -39,6 +39,7 @@ class Vm {
   Status Ack(int socket, vmm::ControlType of, std::uint32_t status);
 
   const Config& config_;
+  const WaitTimes times_;
   const tee::VmIdentity identity_;
   guest::GuestMemory memory_;
   std::unique_ptr<tee::Backend> backend_;

@@ -65,7 +65,8 @@ class VmTest : public ::testing::Test {
     auto pair = MakeSocketPair();
     EXPECT_TRUE(pair.ok());
     sockets_ = std::move(pair).value();
-    vm_ = std::make_unique<Vm>(config_, std::make_unique<WatchedBackend>(tee_));
+    vm_ = std::make_unique<Vm>(config_, WaitTimes{200, 2'000},
+                               std::make_unique<WatchedBackend>(tee_));
   }
 
   // What vteed's loop does with one packet of the VMM.
@@ -156,13 +157,19 @@ TEST_F(VmTest, HelloTellsWhatToRoute) {
   EXPECT_EQ(body.status, 0u);
   EXPECT_EQ(body.interrupt_gsi, 99);
   EXPECT_EQ(body.vteed_pid, static_cast<std::uint32_t>(getpid()));
-  ASSERT_EQ(body.range_count, 3u);
-  EXPECT_EQ(body.ranges[0].base, 0x32000000u);
-  EXPECT_EQ(body.ranges[1].base, 0xB2000000u);
-  EXPECT_EQ(body.ranges[2].base, 0xBF000000u);
+  ASSERT_EQ(body.range_count, 5u);
+  // The trusted OS's standard calls, fast calls and queries; a return from an RPC has more to say.
+  std::uint32_t next = 0x32000000;
   for (const vmm::FilterRange& range : std::span(body.ranges).first(3)) {
-    EXPECT_EQ(range.count, 0x10000u);
+    EXPECT_EQ(range.base, next);
+    EXPECT_EQ(range.registers, range.base == optee::smc::kReturnFromRpc ? 6u : 4u);
+    next = range.base + range.count;
   }
+  EXPECT_EQ(next, 0x32010000u);
+  EXPECT_EQ(body.ranges[3].base, 0xB2000000u);
+  EXPECT_EQ(body.ranges[3].count, 0x10000u);
+  EXPECT_EQ(body.ranges[4].base, 0xBF000000u);
+  EXPECT_EQ(body.ranges[4].count, 0x10000u);
   EXPECT_EQ(body.text[0], '\0');
 }
 

@@ -14,10 +14,13 @@
 
 namespace vtee::mediator {
 
-// SMCCC function ids [base, base + count) that the dialect answers.
+// SMCCC function ids [base, base + count) that the dialect answers. Fetching a register of a vCPU
+// costs the VMM a system call: `registers` says how many of x0, x1, ... these calls look at; the
+// rest reads as 0.
 struct FunctionRange {
   std::uint32_t base = 0;
   std::uint32_t count = 0;
+  std::uint32_t registers = kMaxCallRegisters;
 };
 
 class Dialect {

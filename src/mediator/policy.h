@@ -22,7 +22,7 @@ struct Policy {
   std::uint32_t max_sessions = 1024;
   std::uint32_t max_shm_objects = 65536;     // registered buffers
   std::uint64_t max_shm_bytes = 4ull << 30;  // all registered buffers together
-  std::uint32_t park_after_us = 2000;        // how long a call may hold its vCPU
+  std::uint32_t park_after_us = 0;  // how long a call may hold its vCPU; 0: as fits the machine
 
   // Offer the guest a hwrng from the host kernel's generator where the TEE has none.
   bool rng = true;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "vmm/call_port.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -15,10 +13,8 @@ namespace {
 constexpr std::uint64_t kMicrosecond = 1'000;
 constexpr std::uint64_t kMillisecond = 1'000'000;
 
-constexpr std::uint64_t kMinSpin = 5 * kMicrosecond;
-constexpr std::uint64_t kFirstSpin = 50 * kMicrosecond;
-constexpr std::uint64_t kMaxSpin = 200 * kMicrosecond;
-constexpr int kRelaxesPerLook = 16;
+constexpr std::uint64_t kMaxSpin = 1'000 * kMicrosecond;
+constexpr int kLooksPerStopCheck = 16;
 
 // A signal that arrives just before the futex call does not interrupt it, and a blocked signal
 // never does, so sleeps are short: first while a kick must be seen soon, later less so.
@@ -34,8 +30,6 @@ void CallPort::Init(RingHeader* header, Mailbox* mailbox, PeerHealth* health) {
   header_ = header;
   mailbox_ = mailbox;
   health_ = health;
-  // On one core the peer can only work while this thread does not.
-  spin_ns_ = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? kFirstSpin : 0;
 }
 
 bool CallPort::Submit(std::uint32_t conduit, const std::uint64_t* x, unsigned count) {
@@ -55,6 +49,8 @@ void CallPort::Post() {
   posted_ = true;
   draining_ = false;
   park_asked_ = false;
+  // vteed has filled in the mailbox by now: it answered the hello.
+  if (sequence_ == 0) spin_ = AdaptiveSpin(std::min(mailbox_->spin_us * kMicrosecond, kMaxSpin));
   if (++sequence_ == 0) sequence_ = 1;  // 0 means "nothing yet"
   mailbox_->conduit = conduit_;
   std::memcpy(mailbox_->x, call_, sizeof call_);
@@ -92,43 +88,28 @@ bool CallPort::Answered() const {
   return mailbox_->reply.load(std::memory_order_seq_cst) == sequence_;
 }
 
-bool CallPort::SpinForReply(const StopCheck& stop, bool& stopped) {
-  const std::uint64_t until = posted_at_ + spin_ns_;
+bool CallPort::SpinForReply(const StopCheck& stop, std::uint64_t at_most_ns, bool& stopped) {
+  int looks = 0;
   stopped = false;
-  do {
-    for (int i = 0; i < kRelaxesPerLook; ++i) {
-      if (Answered()) return true;
-      CpuRelax();
-    }
-    if (stop.Stop(false)) {
-      stopped = !Answered();
-      return !stopped;
-    }
-  } while (MonotonicNanos() < until);
-  return Answered();
-}
-
-void CallPort::LearnFromWait(std::uint64_t waited_ns, bool slept) {
-  if (spin_ns_ == 0) return;
-  if (waited_ns <= kMaxSpin) {
-    // Up at once, down slowly: quick and slow calls alternate in every TEE protocol.
-    spin_ns_ = std::clamp(std::max(waited_ns * 2, spin_ns_ / 8 * 7), kMinSpin, kMaxSpin);
-  } else if (slept) {
-    spin_ns_ = std::max(kMinSpin, spin_ns_ / 2);
-  }
+  SpinUntil(posted_at_ + std::min(spin_.budget_ns(), at_most_ns), [&] {
+    if (Answered()) return true;
+    stopped = ++looks % kLooksPerStopCheck == 0 && stop.Stop(false);
+    return stopped;
+  });
+  const bool answered = Answered();
+  stopped = stopped && !answered;
+  return answered;
 }
 
 CallPort::Await CallPort::AwaitReply(const StopCheck& stop) {
-  bool stopped = false;
-  if (MonotonicNanos() < posted_at_ + spin_ns_) {
-    if (SpinForReply(stop, stopped)) {
-      LearnFromWait(MonotonicNanos() - posted_at_, false);
-      return Await::kAnswered;
-    }
-    if (stopped) return Await::kStopped;
-  }
   const std::uint64_t park_after =
       std::min<std::uint64_t>(mailbox_->park_after_us * kMicrosecond, kMaxParkAfter);
+  bool stopped = false;
+  if (SpinForReply(stop, park_after, stopped)) {
+    spin_.Waited(MonotonicNanos() - posted_at_);
+    return Await::kAnswered;
+  }
+  if (stopped) return Await::kStopped;
   const std::uint64_t started = MonotonicNanos();
   std::uint64_t next_check = started + kHealthCheckEvery;
   bool interrupted = false;
@@ -150,7 +131,7 @@ CallPort::Await CallPort::AwaitReply(const StopCheck& stop) {
         !Answered() && FutexWaitShared(mailbox_->reply, seen, sleep) == FutexResult::kInterrupted;
     mailbox_->vmm_sleeping.store(0, std::memory_order_relaxed);
   }
-  LearnFromWait(MonotonicNanos() - posted_at_, true);
+  spin_.Waited(MonotonicNanos() - posted_at_);
   return Await::kAnswered;
 }
 

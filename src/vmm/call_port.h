@@ -17,6 +17,7 @@
 
 #include <cstdint>
 
+#include "base/adaptive_spin.h"
 #include "vmm/peer_health.h"
 #include "vmm/protocol.h"
 
@@ -66,9 +67,8 @@ class CallPort {
   void AskToPark();
   void RingDoorbell();
   bool Answered() const;
-  bool SpinForReply(const StopCheck& stop, bool& stopped);
+  bool SpinForReply(const StopCheck& stop, std::uint64_t at_most_ns, bool& stopped);
   Await AwaitReply(const StopCheck& stop);
-  void LearnFromWait(std::uint64_t waited_ns, bool slept);
   void TakeReply(CallRegisters& reply);
 
   RingHeader* header_ = nullptr;
@@ -81,7 +81,7 @@ class CallPort {
   bool draining_ = false;       // ... and nobody wants the answer
   bool park_asked_ = false;
   std::uint64_t posted_at_ = 0;  // ns
-  std::uint64_t spin_ns_ = 0;    // how long to spin for a reply
+  AdaptiveSpin spin_{0};         // for a reply
   std::uint32_t conduit_ = 0;
   std::uint64_t call_[kCallRegisters] = {};
 };

@@ -30,6 +30,7 @@ class CallPortTest : public testing::Test {
     health_.SetPeer(ours_.get(), 4711);
     mailbox_->served = 1;
     mailbox_->park_after_us = 900'000;
+    mailbox_->spin_us = 100;
     port_.Init(header_.get(), mailbox_.get(), &health_);
   }
 

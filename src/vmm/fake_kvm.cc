@@ -147,11 +147,13 @@ int FakeKvm::VcpuIoctl(Vcpu& vcpu, std::uint32_t request, void* argument) {
       return step(vcpu);
     }
     case kvm::kGetOneReg: {
+      ++vcpu.register_reads;
       const auto* reg = static_cast<const kvm::OneReg*>(argument);
       *reinterpret_cast<std::uint64_t*>(reg->addr) = vcpu.registers[reg->id];
       return 0;
     }
     case kvm::kSetOneReg: {
+      ++vcpu.register_writes;
       const auto* reg = static_cast<const kvm::OneReg*>(argument);
       vcpu.registers[reg->id] = *reinterpret_cast<const std::uint64_t*>(reg->addr);
       return 0;

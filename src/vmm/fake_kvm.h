@@ -26,6 +26,8 @@ class FakeKvm {
     std::deque<std::function<int(Vcpu&)>> script;  // return value of KVM_RUN; -1: sets errno
     int runs = 0;
     int inits = 0;
+    int register_reads = 0;
+    int register_writes = 0;
 
     std::uint64_t x(unsigned n) { return registers[kvm::RegX(n)]; }
     // Script steps.

@@ -67,6 +67,7 @@ bool FakeVteed::ServeHello() {
   ring_ = static_cast<char*>(mapped);
   for (std::size_t i = 0; i < hello.hello.vcpu_capacity; ++i) {
     mailbox(i)->park_after_us = options_.park_after_us;
+    mailbox(i)->spin_us = options_.spin_us;
   }
   if (!options_.answer_hello) return true;
   ControlMessage reply = MakeMessage(ControlType::kHelloReply);

@@ -27,7 +27,7 @@ class FakeVteed {
   static constexpr std::size_t kServedMailboxes = 2;
 
   struct Options {
-    std::vector<FilterRange> ranges = {{0x32000000, 0x10000}, {0xb2000000, 0x10000}};
+    std::vector<FilterRange> ranges = {{0x32000000, 0x10000, 8, 0}, {0xb2000000, 0x10000, 4, 0}};
     std::int32_t interrupt_gsi = -1;
     std::uint32_t status = 0;
     std::string text;
@@ -38,6 +38,7 @@ class FakeVteed {
     std::uint32_t ack_status = 0;
     ControlType ack_type = ControlType::kAck;
     std::uint32_t park_after_us = 20'000;
+    std::uint32_t spin_us = 100;
     std::function<std::optional<CallRegisters>(std::size_t vcpu, const std::uint64_t* x)> answer;
   };
   struct Event {

@@ -15,7 +15,6 @@
 namespace vtee::vmm {
 namespace {
 
-constexpr unsigned kArgumentRegisters = 8;  // x0..x7; no dialect's calls take more
 constexpr unsigned kLooksPerSigpending = 16;
 constexpr std::size_t kKernelSigsetSize = 8;
 
@@ -64,17 +63,23 @@ int KvmShim::RunTracked(int fd, KvmVcpu& vcpu, void* argument) {
         run.system_event.type == kvm::kSystemEventReset) {
       vm.reset_by.store(&vcpu);
     }
-    if (run.exit_reason != kvm::kExitHypercall || !Claims(vm, run)) return rc;
+    if (run.exit_reason != kvm::kExitHypercall) return rc;
+    const FilterRange* range = Claims(vm, run);
+    if (range == nullptr) return rc;
     const int saved_errno = errno;
-    if (!StartCall(fd, vcpu) || !FinishCall(fd, vcpu)) return -1;
+    if (!StartCall(fd, vcpu, *range) || !FinishCall(fd, vcpu)) return -1;
     errno = saved_errno;
   }
 }
 
-bool KvmShim::Claims(const KvmVm& vm, const kvm::RunPage& run) const {
+// The range that the exit's function id lies in, if any: the call is vteed's.
+const FilterRange* KvmShim::Claims(const KvmVm& vm, const kvm::RunPage& run) const {
   const auto function = static_cast<std::uint32_t>(run.hypercall.nr);
-  return std::any_of(vm.ranges, vm.ranges + vm.range_count,
-                     [&](const FilterRange& range) { return function - range.base < range.count; });
+  const FilterRange* end = vm.ranges + vm.range_count;
+  const FilterRange* range = std::find_if(vm.ranges, end, [&](const FilterRange& candidate) {
+    return function - candidate.base < candidate.count;
+  });
+  return range == end ? nullptr : range;
 }
 
 bool KvmShim::ReadRegister(int fd, std::uint64_t id, std::uint64_t& value) {
@@ -88,16 +93,17 @@ bool KvmShim::WriteRegister(int fd, std::uint64_t id, std::uint64_t value) {
 }
 
 // Hands the call over. False: a register could not be reached; errno says why.
-bool KvmShim::StartCall(int fd, KvmVcpu& vcpu) {
+bool KvmShim::StartCall(int fd, KvmVcpu& vcpu, const FilterRange& range) {
   // Without a port (no TEE any more, or a vCPU beyond the ring) the answer is NOT_SUPPORTED.
   if (vcpu.port == nullptr) return WriteRegister(fd, kvm::RegX(0), kSmcccNotSupported);
-  std::uint64_t x[kArgumentRegisters] = {};
-  for (unsigned i = 0; i < kArgumentRegisters; ++i) {
+  // KVM has told w0, and the SMCCC gives no meaning to the rest of x0.
+  std::uint64_t x[kCallRegisters] = {vcpu.run->hypercall.nr};
+  for (unsigned i = 1; i < range.registers; ++i) {
     if (!ReadRegister(fd, kvm::RegX(i), x[i])) return false;
   }
   const bool smc = (vcpu.run->hypercall.flags & kvm::kHypercallExitSmc) != 0;
   vcpu.has_parked_pc = false;
-  vcpu.port->Submit(smc ? kConduitSmc : kConduitHvc, x, kArgumentRegisters);
+  vcpu.port->Submit(smc ? kConduitSmc : kConduitHvc, x, range.registers);
   return true;
 }
 

@@ -76,8 +76,8 @@ class KvmShim {
   // kvm_run.cc: secure calls
   int Run(int fd, KvmVcpu& vcpu, void* argument);
   int RunTracked(int fd, KvmVcpu& vcpu, void* argument);
-  bool Claims(const KvmVm& vm, const kvm::RunPage& run) const;
-  bool StartCall(int fd, KvmVcpu& vcpu);
+  const FilterRange* Claims(const KvmVm& vm, const kvm::RunPage& run) const;
+  bool StartCall(int fd, KvmVcpu& vcpu, const FilterRange& range);
   bool FinishCall(int fd, KvmVcpu& vcpu);
   void SendReset(KvmVm& vm);
   bool ReadRegister(int fd, std::uint64_t id, std::uint64_t& value);

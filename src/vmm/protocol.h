@@ -53,6 +53,7 @@ struct alignas(512) Mailbox {
   std::uint32_t conduit;        // kConduitSmc or kConduitHvc
   std::uint32_t park_after_us;  // filled by vteed at set-up: how long the vCPU may be held
   std::uint64_t x[kCallRegisters];
+  std::uint32_t spin_us;  // filled by vteed at set-up: the longest spin that pays on this machine
 
   // vteed writes reply_x and reply_count, then reply = request.
   alignas(64) std::atomic<std::uint32_t> reply;  // VMM side waits on it
@@ -101,6 +102,8 @@ struct HelloBody {
 struct FilterRange {
   std::uint32_t base;  // SMCCC function id
   std::uint32_t count;
+  std::uint32_t registers;  // x0..x(registers-1) matter to these calls; 1 to kCallRegisters
+  std::uint32_t reserved;
 };
 
 // status 0: welcome. Otherwise `text` is a sentence for the person and vteed ends.
@@ -147,7 +150,7 @@ struct ControlMessage {
     AckBody ack;
   };
 };
-static_assert(sizeof(ControlMessage) == 416);
+static_assert(sizeof(ControlMessage) == 544);
 static_assert(offsetof(ControlMessage, hello) == 16);
 
 }  // namespace vtee::vmm

@@ -149,6 +149,14 @@ bool VmLink::JudgeReply(const HelloReplyBody& reply, std::uint16_t major, Text& 
         reply.range_count, kMaxFilterRanges);
     return false;
   }
+  for (std::uint32_t i = 0; i < reply.range_count; ++i) {
+    if (reply.ranges[i].registers - 1 < kCallRegisters) continue;
+    error.Format(
+        "vteed wants %u registers of a call, not 1 to %zu; install vteed and the VMM side from "
+        "the same vtee release",
+        reply.ranges[i].registers, kCallRegisters);
+    return false;
+  }
   hello_ = reply;
   health_.SetPeer(control_.get(), reply.vteed_pid);
   return true;

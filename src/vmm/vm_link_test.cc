@@ -159,6 +159,12 @@ TEST_F(VmLinkTest, BadHellosAreRefused) {
   options.range_count = 1000;
   ASSERT_EQ(Attach(options), nullptr);
   EXPECT_THAT(error_.bytes, HasSubstr("1000 ranges"));
+  for (const std::uint32_t registers : {0u, 19u, 0xFFFFFFFFu}) {
+    options = {};
+    options.ranges[1].registers = registers;
+    ASSERT_EQ(Attach(options), nullptr);
+    EXPECT_THAT(error_.bytes, HasSubstr("registers of a call"));
+  }
   options = {};
   options.reply_size = 40;
   ASSERT_EQ(Attach(options), nullptr);

@@ -124,7 +124,8 @@ VTEE_EXPORT uint32_t vtee_vm_filter_ranges(const vtee_vm* vm, vtee_filter_range*
                                            uint32_t capacity) {
   const VmLink* link = Link(vm);
   for (std::uint32_t i = 0; i < std::min(capacity, link->range_count()); ++i) {
-    ranges[i] = {link->ranges()[i].base, link->ranges()[i].count};
+    const vtee::vmm::FilterRange& range = link->ranges()[i];
+    ranges[i] = {range.base, range.count, range.registers};
   }
   return link->range_count();
 }

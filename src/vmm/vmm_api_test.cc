@@ -73,6 +73,7 @@ TEST_F(VmmApiTest, WholeLife) {
   vtee_filter_range ranges[1];
   EXPECT_EQ(vtee_vm_filter_ranges(vm_, ranges, 1), 2u);
   EXPECT_EQ(ranges[0].base, 0x32000000u);
+  EXPECT_EQ(ranges[0].registers, 8u);
   EXPECT_EQ(vtee_vm_interrupt(vm_), 11);
   const UniqueFd event(eventfd(0, EFD_CLOEXEC));
   EXPECT_EQ(vtee_vm_set_interrupt(vm_, event.get()), 0);

@@ -30,12 +30,12 @@ class ArgMemory {
   [[nodiscard]] bool Read(std::uint64_t offset, std::span<std::byte> out) const {
     if (buffer_) return buffer_->Read(address_ + offset, out);
     return memory_ != nullptr && memory_->Snapshot(guest::GuestPhysAddr(address_ + offset), out) ==
-           guest::MemFault::kNone;
+                                     guest::MemFault::kNone;
   }
   [[nodiscard]] bool Write(std::uint64_t offset, std::span<const std::byte> bytes) const {
     if (buffer_) return buffer_->Write(address_ + offset, bytes);
     return memory_ != nullptr && memory_->Publish(guest::GuestPhysAddr(address_ + offset), bytes) ==
-           guest::MemFault::kNone;
+                                     guest::MemFault::kNone;
   }
   template <typename T>
   [[nodiscard]] bool ReadObject(std::uint64_t offset, T& out) const {

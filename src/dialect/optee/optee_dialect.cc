@@ -13,11 +13,14 @@ using mediator::RegisterReply;
 using mediator::SecureCall;
 
 // OP-TEE's std and fast calls, and the trusted OS's queries. One dialect per VM: other TEEs use
-// the same numbers.
-constexpr std::array<mediator::FunctionRange, 3> kRanges = {{
-    {0x32000000, 0x10000},
-    {0xB2000000, 0x10000},
-    {0xBF000000, 0x10000},
+// the same numbers. A return from an RPC carries values in a1, a2, a4 and a5 and the token in a3
+// (optee_smc.h); the other calls take a1 to a3 at most.
+constexpr std::array<mediator::FunctionRange, 5> kRanges = {{
+    {0x32000000, smc::kReturnFromRpc - 0x32000000, 4},
+    {smc::kReturnFromRpc, 1, 6},
+    {smc::kReturnFromRpc + 1, 0x32010000 - (smc::kReturnFromRpc + 1), 4},
+    {0xB2000000, 0x10000, 4},
+    {0xBF000000, 0x10000, 1},
 }};
 
 // What a guest is told when the backend does not know its TEE's revision: the ABI this dialect
@@ -42,6 +45,14 @@ RegisterReply Reply(std::uint64_t a0, std::uint32_t a1 = 0, std::uint32_t a2 = 0
   reply.x[1] = a1;
   reply.x[2] = a2;
   reply.x[3] = a3;
+  return reply;
+}
+
+// A yielding call's last return: "a1-3 Not used" (optee_smc.h), so the guest's stay as they are.
+RegisterReply Done(std::uint32_t a0) {
+  RegisterReply reply;
+  reply.count = 1;
+  reply.x[0] = a0;
   return reply;
 }
 
@@ -170,7 +181,7 @@ void OpteeDialect::YieldingCall(const SecureCall& call, mediator::Responder resp
   // A reset that came before Begin() found nothing to abort.
   if (ResetSince(epoch)) running->Abort();
   const std::uint32_t a0 = RunCall(*slot, call);
-  running->Finish(Reply(a0));
+  running->Finish(Done(a0));
 }
 
 std::uint32_t OpteeDialect::LocateArg(const SecureCall& call, ArgMemory& arg, std::uint64_t& room,

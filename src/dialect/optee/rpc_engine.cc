@@ -58,9 +58,8 @@ bool RpcEngine::EnsureRpcArg() {
     LogGuest(LogLevel::kInfo, "rpc.alloc.refused", {{"address", Hex(address)}});
     return false;
   }
-  return slot_.call->WhileGuestIsThere([&] {
-    slot_.UseRpcArg(ArgMemory(memory_, guest::GuestPhysAddr(address)), true, pair(4));
-  });
+  return slot_.call->WhileGuestIsThere(
+      [&] { slot_.UseRpcArg(ArgMemory(memory_, guest::GuestPhysAddr(address)), true, pair(4)); });
 }
 
 void RpcEngine::ReturnRpcArg() {

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "daemon/wait_times.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <system_error>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/futex.h"
+
+namespace vtee::daemon {
+namespace {
+
+constexpr std::size_t kRounds = 9;
+constexpr std::uint64_t kPatienceNs = 1'000'000'000;  // of one sleep; the loops go on
+
+// KVM's own longest halt poll on arm64 is 500 us.
+constexpr std::uint64_t kSpinWakeUps = 5;
+constexpr std::uint64_t kMinSpinUs = 50;
+constexpr std::uint64_t kMaxSpinUs = 1'000;
+
+// Between half a timer tick of a guest (HZ=250) and a few.
+constexpr std::uint64_t kParkWakeUps = 40;
+constexpr std::uint64_t kMinParkUs = 2'000;
+constexpr std::uint64_t kMaxParkUs = 10'000;
+
+using Word = std::atomic<std::uint32_t>;
+
+void Tell(Word& word, std::uint32_t value) {
+  word.store(value);
+  FutexWakeShared(word, 1);
+}
+
+void Await(const Word& word, std::uint32_t value) {
+  for (std::uint32_t now = word.load(); now != value; now = word.load()) {
+    FutexWaitShared(word, now, kPatienceNs);
+  }
+}
+
+bool SpinningCanPay() {
+  cpu_set_t cpus;
+  return sched_getaffinity(0, sizeof cpus, &cpus) != 0 || CPU_COUNT(&cpus) > 1;
+}
+
+}  // namespace
+
+std::uint64_t MeasureWakeUpNanos() {
+  Word ping{0};
+  Word pong{0};
+  std::thread echo;
+  try {
+    echo = std::thread([&] {
+      for (std::uint32_t round = 1; round <= kRounds; ++round) {
+        Await(ping, round);
+        Tell(pong, round);
+      }
+    });
+  } catch (const std::system_error&) {
+    return 0;
+  }
+  std::array<std::uint64_t, kRounds> trips{};
+  for (std::uint32_t round = 1; round <= kRounds; ++round) {
+    const std::uint64_t start = MonotonicNanos();
+    Tell(ping, round);
+    Await(pong, round);
+    trips[round - 1] = MonotonicNanos() - start;
+  }
+  echo.join();
+  std::sort(trips.begin(), trips.end());
+  return trips[kRounds / 2] / 2;
+}
+
+WaitTimes FitWaitTimes(std::uint64_t wake_up_ns, std::uint32_t park_after_us) {
+  const std::uint64_t wake_up_us = std::min<std::uint64_t>(wake_up_ns / 1'000, kMaxParkUs);
+  WaitTimes times;
+  if (SpinningCanPay()) {
+    times.spin_us =
+        static_cast<std::uint32_t>(std::clamp(kSpinWakeUps * wake_up_us, kMinSpinUs, kMaxSpinUs));
+  }
+  times.park_after_us = park_after_us != 0
+                            ? park_after_us
+                            : static_cast<std::uint32_t>(
+                                  std::clamp(kParkWakeUps * wake_up_us, kMinParkUs, kMaxParkUs));
+  return times;
+}
+
+}  // namespace vtee::daemon
