@@ -7,7 +7,9 @@ target_compile_options(vtee_flags INTERFACE
   -ftrivial-auto-var-init=zero -fstack-protector-strong -fstack-clash-protection)
 target_compile_definitions(vtee_flags INTERFACE _GNU_SOURCE _GLIBCXX_ASSERTIONS)
 if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
-  target_compile_options(vtee_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  # A target that turns optimisation off says so with the property VTEE_UNOPTIMISED.
+  target_compile_options(vtee_flags INTERFACE -U_FORTIFY_SOURCE
+    $<$<NOT:$<BOOL:$<TARGET_PROPERTY:VTEE_UNOPTIMISED>>>:-D_FORTIFY_SOURCE=2>)
 endif()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64")
   target_compile_options(vtee_flags INTERFACE -mbranch-protection=standard)

@@ -7,21 +7,33 @@ if(VTEE_TESTS)
   find_package(GTest REQUIRED)
 endif()
 
-# Sanitizer builds are compiled without optimisation, where parsing the standard headers and
-# GoogleTest costs most of the time. Other builds do without, so that a missing include shows.
-option(VTEE_PCH "Precompile the standard headers" OFF)
+# Parsing the standard headers and GoogleTest costs most of the time where nothing is optimised: in
+# sanitizer builds, and in tests, which are never optimised themselves (what they test is). The
+# sources of other builds do without precompiled headers, so that a missing include shows.
+option(VTEE_PCH "Precompile the standard headers for all sources, not only for tests" OFF)
+set(VTEE_PCH_HEADERS <algorithm> <array> <atomic> <chrono> <condition_variable> <cstring>
+  <filesystem> <fstream> <functional> <map> <memory> <mutex> <optional> <span> <sstream> <string>
+  <string_view> <thread> <unordered_map> <variant> <vector>)
+
+# Programs would be compiled with -fPIE, and compilers take that for a different dialect.
+function(vtee_compile_as_test name)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF VTEE_UNOPTIMISED ON)
+  target_compile_options(${name} PRIVATE -fPIC -O0 -g1)
+endfunction()
+
+function(vtee_pch_library name)
+  file(CONFIGURE OUTPUT ${name}.cc CONTENT "")
+  add_library(${name} STATIC ${CMAKE_CURRENT_BINARY_DIR}/${name}.cc)
+  target_link_libraries(${name} PRIVATE vtee_flags)
+  target_precompile_headers(${name} PRIVATE ${VTEE_PCH_HEADERS} ${ARGN})
+endfunction()
 if(VTEE_PCH)
-  file(CONFIGURE OUTPUT pch.cc CONTENT "")
-  add_library(vtee_pch STATIC ${CMAKE_CURRENT_BINARY_DIR}/pch.cc)
-  target_link_libraries(vtee_pch PRIVATE vtee_flags)
-  target_precompile_headers(vtee_pch PRIVATE
-    <algorithm> <array> <atomic> <chrono> <condition_variable> <cstring> <filesystem> <fstream>
-    <functional> <map> <memory> <mutex> <optional> <span> <sstream> <string> <string_view>
-    <thread> <unordered_map> <variant> <vector>)
-  if(VTEE_TESTS)
-    target_link_libraries(vtee_pch PRIVATE GTest::gtest GTest::gmock)
-    target_precompile_headers(vtee_pch PRIVATE <gtest/gtest.h> <gmock/gmock.h>)
-  endif()
+  vtee_pch_library(vtee_pch)
+endif()
+if(VTEE_TESTS)
+  vtee_pch_library(vtee_test_pch <gtest/gtest.h> <gmock/gmock.h>)
+  vtee_compile_as_test(vtee_test_pch)
+  target_link_libraries(vtee_test_pch PRIVATE GTest::gtest GTest::gmock)
 endif()
 
 function(vtee_library name)
@@ -49,12 +61,8 @@ function(vtee_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE vtee_flags ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
-  if(VTEE_PCH)
-    # Programs would be compiled with -fPIE, and clang takes that for a different dialect.
-    set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-    target_compile_options(${name} PRIVATE -fPIC)
-    target_precompile_headers(${name} REUSE_FROM vtee_pch)
-  endif()
+  vtee_compile_as_test(${name})
+  target_precompile_headers(${name} REUSE_FROM vtee_test_pch)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
 endfunction()

@@ -47,7 +47,8 @@ CLI::App* AddRun(CLI::App& app, RunWords& words) {
   CLI::App* run =
       app.add_subcommand("run", "Start a VM with a TEE: vtee run [options] -- VMM args");
   run->footer(kRunFooter);
-  run->add_option("--backend", options.backend, "Where the TEE is: host[,device=/dev/teeN], fake")
+  run->add_option("--backend", options.backend,
+                  "Where the TEE is: host[,device=/dev/teeN][,copy=...], fake")
       ->type_name("B");
   run->add_option("--config", options.config, "vteed's configuration file")->type_name("FILE");
   run->add_option("--conduit", words.conduit, "The guest calls by smc (default) or hvc")

@@ -12,6 +12,9 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const BackendSpec& spec) {
   if (spec.kind == "host") {
     backend::HostBackendOptions options;
     options.device = spec.device;
+    options.always_copy = spec.copy == BackendSpec::Copy::kAlways;
+    options.copy_below =
+        spec.copy == BackendSpec::Copy::kSmall ? backend::CopySlots::kSlotBytes : 0;
     // As for users: all groups of the guest are the group this VM's vteed runs as.
     options.logins.group = backend::LoginAction::kAsGroup;
     options.logins.host_group = getegid();

@@ -104,6 +104,27 @@ class Reader {
 
 }  // namespace
 
+namespace {
+
+// One "name=value" of a host backend; false: there is no such setting or value.
+bool ParseHostSetting(std::string_view item, BackendSpec& spec) {
+  const std::size_t equals = item.find('=');
+  if (equals == std::string_view::npos || equals + 1 == item.size()) return false;
+  const std::string_view name = item.substr(0, equals);
+  const std::string_view value = item.substr(equals + 1);
+  if (name == "device") {
+    spec.device = std::string(value);
+    return true;
+  }
+  if (name != "copy") return false;
+  if (value == "small") spec.copy = BackendSpec::Copy::kSmall;
+  if (value == "never") spec.copy = BackendSpec::Copy::kNever;
+  if (value == "always") spec.copy = BackendSpec::Copy::kAlways;
+  return value == "small" || value == "never" || value == "always";
+}
+
+}  // namespace
+
 Status ParseBackend(std::string_view option, BackendSpec& spec) {
   const std::size_t comma = option.find(',');
   spec.kind = std::string(option.substr(0, comma));
@@ -116,15 +137,10 @@ Status ParseBackend(std::string_view option, BackendSpec& spec) {
     if (start == std::string_view::npos) break;
     option.remove_prefix(start + 1);
     const std::string_view item = option.substr(0, option.find(','));
-    const std::size_t equals = item.find('=');
-    if (spec.kind == "host" && item.substr(0, equals) == "device" &&
-        equals != std::string_view::npos && equals + 1 < item.size()) {
-      spec.device = std::string(item.substr(equals + 1));
-      continue;
-    }
-    return Error{ErrorCode::kInvalidArgument, "backend " + spec.kind + ": unknown setting '" +
-                                                  std::string(item) +
-                                                  "'; host takes device=/dev/teeN"};
+    if (spec.kind == "host" && ParseHostSetting(item, spec)) continue;
+    return Error{ErrorCode::kInvalidArgument,
+                 "backend " + spec.kind + ": unknown setting '" + std::string(item) +
+                     "'; host takes device=/dev/teeN and copy=small, never or always"};
   }
   return {};
 }

@@ -16,8 +16,10 @@
 namespace vtee::daemon {
 
 struct BackendSpec {
+  enum class Copy { kSmall, kNever, kAlways };
   std::string kind;                  // "host" or "fake"
   std::string device = "/dev/tee0";  // host
+  Copy copy = Copy::kSmall;          // host: which of the guest's buffers the TEE gets copies of
 };
 
 struct Config {
@@ -35,7 +37,7 @@ Status LoadConfig(const std::string& path, Config& config);
 // The same from text; `name` stands for the file in messages.
 Status ParseConfig(std::string_view text, std::string_view name, Config& config);
 
-// "host", "host,device=/dev/tee1", "fake": the --backend option.
+// "host", "host,device=/dev/tee1,copy=never", "fake": the --backend option.
 Status ParseBackend(std::string_view option, BackendSpec& spec);
 
 }  // namespace vtee::daemon

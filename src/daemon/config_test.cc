@@ -175,6 +175,13 @@ TEST(ParseBackendTest, GoodOnes) {
   EXPECT_EQ(spec.device, "/dev/tee0");
   ASSERT_TRUE(ParseBackend("host,device=/dev/tee3", spec).ok());
   EXPECT_EQ(spec.device, "/dev/tee3");
+  EXPECT_EQ(spec.copy, BackendSpec::Copy::kSmall);
+  ASSERT_TRUE(ParseBackend("host,copy=never", spec).ok());
+  EXPECT_EQ(spec.copy, BackendSpec::Copy::kNever);
+  ASSERT_TRUE(ParseBackend("host,copy=always,device=/dev/tee3", spec).ok());
+  EXPECT_EQ(spec.copy, BackendSpec::Copy::kAlways);
+  ASSERT_TRUE(ParseBackend("host,copy=small", spec).ok());
+  EXPECT_EQ(spec.copy, BackendSpec::Copy::kSmall);
   ASSERT_TRUE(ParseBackend("host,device=/a=b", spec).ok());
   EXPECT_EQ(spec.device, "/a=b");
   ASSERT_TRUE(ParseBackend("fake", spec).ok());
@@ -184,7 +191,8 @@ TEST(ParseBackendTest, GoodOnes) {
 TEST(ParseBackendTest, BadOnes) {
   for (const char* text : {"", ",", "Host", "host ", "remote", "host,", "host,device",
                            "host,device=", "host,devcie=/x", "host,device=/dev/tee0,", "host,=x",
-                           "fake,device=/dev/tee0", "fake,", "host,,device=/x"}) {
+                           "fake,device=/dev/tee0", "fake,", "host,,device=/x",
+                           "host,copy=", "host,copy=some", "fake,copy=never"}) {
     BackendSpec spec;
     const Status status = ParseBackend(text, spec);
     ASSERT_FALSE(status.ok()) << text;

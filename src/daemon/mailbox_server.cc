@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <mutex>
+#include <system_error>
 
 #include "base/adaptive_spin.h"
 #include "base/clock.h"
@@ -180,8 +181,13 @@ MailboxServer::~MailboxServer() { Stop(); }
 
 MailboxServer::Mapping::~Mapping() { munmap(base, bytes); }
 
-void MailboxServer::Start() {
-  park_thread_ = std::thread([this] { ParkLoop(); });
+Status MailboxServer::Start() {
+  try {
+    park_thread_ = std::thread([this] { ParkLoop(); });
+  } catch (const std::system_error& error) {
+    return ThreadError(error);
+  }
+  return {};
 }
 
 void MailboxServer::Stop() {

@@ -34,7 +34,7 @@ class MailboxServer {
   MailboxServer(const MailboxServer&) = delete;
   MailboxServer& operator=(const MailboxServer&) = delete;
 
-  void Start();
+  Status Start();
   // Waits until no thread serves a mailbox. Calls that are inside the TEE must end first.
   void Stop();
 

@@ -102,7 +102,7 @@ class MailboxServerTest : public ::testing::Test {
     auto server = MailboxServer::Create(vmm_.ring(), kVcpus, dialect_, {200, 1234});
     if (!server.ok()) std::abort();
     server_ = std::move(server).value();
-    server_->Start();
+    EXPECT_TRUE(server_->Start().ok());
   }
   ~MailboxServerTest() override {
     dialect_.Release();
@@ -311,7 +311,7 @@ TEST(MailboxServerCreateTest, UnusedMailboxesCostNoThread) {
   TestVmm vmm(vmm::kMaxVcpus);
   auto server = MailboxServer::Create(vmm.ring(), vmm::kMaxVcpus, dialect, {0, 1});
   ASSERT_TRUE(server.ok());
-  server.value()->Start();
+  ASSERT_TRUE(server.value()->Start().ok());
   EXPECT_TRUE(vmm.Call(511, {kEcho}));
   EXPECT_EQ(vmm.box(510).served.load(), 0u);
 }

@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <future>
 #include <memory>
+#include <system_error>
 #include <thread>
 
 #include "base/log.h"
@@ -69,10 +70,14 @@ void CancelCallsBriefly(Vm& vm) {
   constexpr auto kPatience = std::chrono::milliseconds(30);
   auto asked = std::make_shared<std::promise<void>>();
   const std::future<void> done = asked->get_future();
-  std::thread([&vm, asked] {
-    vm.CancelCalls();
-    asked->set_value();
-  }).detach();
+  try {
+    std::thread([&vm, asked] {
+      vm.CancelCalls();
+      asked->set_value();
+    }).detach();
+  } catch (const std::system_error&) {
+    return;  // no thread to be had: they end with the process
+  }
   done.wait_for(kPatience);
 }
 

@@ -64,7 +64,8 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--socket-path", options.socket_path, "Listen on this Unix socket for one VM");
   app.add_option("--fd", options.fd, "The connected socket of the VM, inherited");
   app.add_option("--config", given.config_path, "Configuration file (TOML)");
-  app.add_option("--backend", given.backend, "Where the TEE is: host[,device=/dev/teeN] or fake");
+  app.add_option("--backend", given.backend,
+                 "Where the TEE is: host[,device=/dev/teeN][,copy=small|never|always] or fake");
   app.add_option("--interrupt", given.interrupt,
                  "SPI number that raises notifications in the guest, -1: none")
       ->check(CLI::Range(-1, 987));

@@ -13,6 +13,12 @@ ServerThreads::~ServerThreads() {
   changed_.wait(lock, [this] { return threads_ == 0; });
 }
 
+Error ThreadError(const std::system_error& error) {
+  return Error{ErrorCode::kResourceExhausted,
+               std::string("cannot start a thread: ") + error.what() +
+                   "; raise the process limit (ulimit -u, TasksMax)"};
+}
+
 Status ServerThreads::Run(std::function<void()> job) {
   const std::lock_guard lock(mutex_);
   if (idle_ > jobs_.size()) {
@@ -23,9 +29,7 @@ Status ServerThreads::Run(std::function<void()> job) {
   try {
     std::thread([this, job = std::move(job)]() mutable { Loop(std::move(job)); }).detach();
   } catch (const std::system_error& error) {
-    return Error{ErrorCode::kResourceExhausted,
-                 std::string("cannot start a thread: ") + error.what() +
-                     "; raise the process limit (ulimit -u, TasksMax)"};
+    return ThreadError(error);
   }
   ++threads_;
   return {};

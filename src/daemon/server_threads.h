@@ -10,10 +10,14 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <system_error>
 
 #include "base/result.h"
 
 namespace vtee::daemon {
+
+// The sentence for a thread that could not be started.
+Error ThreadError(const std::system_error& error);
 
 class ServerThreads {
  public:

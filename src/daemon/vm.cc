@@ -90,6 +90,7 @@ Status Vm::Hello(int socket, const ControlMessage& message, Packet& packet) {
         MailboxServer::Create(packet.fds[0], message.hello.vcpu_capacity, *dialect_, times_);
     if (server.ok()) {
       mailboxes_ = std::move(server).value();
+      outcome = mailboxes_->Start();
     } else {
       outcome = server.error();
     }
@@ -106,7 +107,6 @@ Status Vm::Hello(int socket, const ControlMessage& message, Packet& packet) {
     reply.hello_reply.ranges[reply.hello_reply.range_count++] = {range.base, range.count,
                                                                  range.registers, 0};
   }
-  mailboxes_->Start();
   Log(LogLevel::kInfo, "vm.attached",
       {{"vmm_pid", message.hello.vmm_pid},
        {"backend", backend_->capabilities().description},

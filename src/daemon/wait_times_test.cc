@@ -16,11 +16,11 @@ TEST(WaitTimesTest, AWakeUpCostsSomething) {
 }
 
 TEST(WaitTimesTest, FollowTheMachineWithinBounds) {
-  EXPECT_EQ(FitWaitTimes(0, 0).spin_us, 50u);
+  EXPECT_EQ(FitWaitTimes(0, 0).spin_us, 200u);
   EXPECT_EQ(FitWaitTimes(0, 0).park_after_us, 2'000u);
-  EXPECT_EQ(FitWaitTimes(100'000, 0).spin_us, 500u);
+  EXPECT_EQ(FitWaitTimes(20'000, 0).spin_us, 800u);
   EXPECT_EQ(FitWaitTimes(100'000, 0).park_after_us, 4'000u);
-  EXPECT_EQ(FitWaitTimes(~std::uint64_t{0}, 0).spin_us, 1'000u);
+  EXPECT_EQ(FitWaitTimes(~std::uint64_t{0}, 0).spin_us, 2'000u);
   EXPECT_EQ(FitWaitTimes(~std::uint64_t{0}, 0).park_after_us, 10'000u);
 }
 

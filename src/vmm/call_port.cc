@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint64_t kMicrosecond = 1'000;
 constexpr std::uint64_t kMillisecond = 1'000'000;
 
-constexpr std::uint64_t kMaxSpin = 1'000 * kMicrosecond;
+constexpr std::uint64_t kMaxSpin = 2'000 * kMicrosecond;
 constexpr int kLooksPerStopCheck = 16;
 
 // A signal that arrives just before the futex call does not interrupt it, and a blocked signal

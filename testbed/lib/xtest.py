@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reads what xtest (OP-TEE's test suite) prints."""
+"""Reads what xtest (OP-TEE's test suite) prints, and what docs/compatibility.md says of it."""
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
+
+_COMPATIBILITY = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
 
 
 @dataclass
@@ -21,7 +24,9 @@ class Results:
         return self.finished and self.total > 0 and self.failed == self.subtests_failed == 0
 
     def failures(self):
-        return [name for name, result in self.cases.items() if result == "FAILED"]
+        """The cases that failed; the parts of a case ("regression_2001.2") are not named."""
+        return [name for name, result in self.cases.items()
+                if result == "FAILED" and "." not in name]
 
     def summary(self):
         if not self.finished:
@@ -47,3 +52,10 @@ def parse(text):
             results.total, results.failed = int(count[1]), int(count[3])
             results.finished = True
     return results
+
+
+def impossible_cases(text=None):
+    """Cases that docs/compatibility.md proves impossible over /dev/teeN (section "xtest")."""
+    text = _COMPATIBILITY.read_text() if text is None else text
+    section = re.search(r"^### xtest$(.*?)(?=^##|\Z)", text, re.M | re.S)
+    return set(re.findall(r"^\| `(regression_\d+)` \|", section[1], re.M)) if section else set()

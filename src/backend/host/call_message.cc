@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "backend/host/host_memory.h"
 #include "base/checked.h"
 
 namespace vtee::backend {
@@ -45,7 +44,10 @@ const HostMemory& AsHostMemory(const tee::RegisteredMemory& memory) {
   return static_cast<const HostMemory&>(memory);
 }
 
-Outcome EncodeMemory(const Param& param, bool null_memref, tee_ioctl_param& out) {
+}  // namespace
+
+Outcome ParamTranslation::EncodeMemory(const Param& param, bool null_memref, std::size_t index,
+                                       tee_ioctl_param& out) {
   out.attr = MemoryAttribute(param.direction);
   out.b = param.size;
   if (param.memory == nullptr) {
@@ -57,12 +59,13 @@ Outcome EncodeMemory(const Param& param, bool null_memref, tee_ioctl_param& out)
   if (!memory.valid() || !RangeInside(param.offset, param.size, memory.size())) {
     return kBadParameters;
   }
-  out.a = param.offset;
-  out.c = static_cast<std::uint64_t>(memory.shm_id());
+  Placement& place = places_[index];
+  const std::uint32_t code = memory.Place(param.offset, param.size, index, slots_, place);
+  if (code != tee::code::kSuccess) return {code, Origin::kComms};
+  out.a = place.offset;
+  out.c = static_cast<std::uint64_t>(place.shm_id);
   return {};
 }
-
-}  // namespace
 
 Outcome ParamTranslation::Encode(const tee::Params& params, bool null_memref,
                                  tee_ioctl_param* out) {
@@ -73,7 +76,7 @@ Outcome ParamTranslation::Encode(const tee::Params& params, bool null_memref,
     if (param.kind == Param::Kind::kNone) continue;
     count_ = i + 1;
     if (param.kind == Param::Kind::kMemory) {
-      const Outcome outcome = EncodeMemory(param, null_memref, out[i]);
+      const Outcome outcome = EncodeMemory(param, null_memref, i, out[i]);
       if (!outcome.ok()) return outcome;
       continue;
     }
@@ -84,9 +87,12 @@ Outcome ParamTranslation::Encode(const tee::Params& params, bool null_memref,
     out[i].c = param.c;
   }
   // Only after all checks, so that a refused call has touched nothing.
-  for (const Param& param : params) {
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    const Param& param = params[i];
     if (param.kind != Param::Kind::kMemory || param.memory == nullptr) continue;
-    if (!AsHostMemory(*param.memory).CopyIn(param.offset, param.size)) return kBadParameters;
+    if (!AsHostMemory(*param.memory).CopyIn(places_[i], param.offset, param.size)) {
+      return kBadParameters;
+    }
   }
   return {};
 }
@@ -105,7 +111,7 @@ bool ParamTranslation::Decode(const tee_ioctl_param* in, tee::Params& params) co
     const std::uint64_t reported = in[i].b;
     if (param.memory != nullptr) {
       const std::uint64_t copied = std::min(reported, param.size);
-      delivered &= AsHostMemory(*param.memory).CopyOut(param.offset, copied);
+      delivered &= AsHostMemory(*param.memory).CopyOut(places_[i], param.offset, copied);
     }
     param.size = reported;
   }

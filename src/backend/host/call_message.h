@@ -2,16 +2,17 @@
 // CallMessage: the variable-sized argument of TEE_IOC_OPEN_SESSION and TEE_IOC_INVOKE, and the
 // translation of neutral parameters into it and back.
 //
-// Encode() checks every memory range against its memory itself (older kernels do not) and copies
-// inputs of copied memory. Decode() takes over values and sizes of output parameters; a size above
-// what was offered is a short buffer and passes through, copying never exceeds what was offered.
-// Threading: a value on one thread's stack. No heap.
+// Encode() checks every memory range against its memory itself (older kernels do not), decides how
+// each reaches the TEE (host_memory.h) and copies the inputs of what is copied. Decode() takes over
+// values and sizes of output parameters; a size above what was offered is a short buffer and passes
+// through, copying never exceeds what was offered. Threading: on one call's stack. No heap.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/host/host_memory.h"
 #include "backend/host/tee_uapi.h"
 #include "tee/session_tee.h"
 #include "tee/types.h"
@@ -30,7 +31,12 @@ class ParamTranslation {
   std::uint32_t count() const { return count_; }
 
  private:
+  tee::Outcome EncodeMemory(const tee::Param& param, bool null_memref, std::size_t index,
+                            tee_ioctl_param& out);
+
   std::uint32_t count_ = 0;
+  CopySlots slots_;
+  std::array<Placement, tee::kMaxParams> places_{};
 };
 
 template <typename Header>

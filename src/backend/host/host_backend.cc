@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "backend/host/host_backend.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -128,8 +129,10 @@ HostBackend::HostBackend(std::shared_ptr<TeeDevice> device, HostBackendOptions o
       options_(std::move(options)),
       capabilities_(std::move(capabilities)),
       memory_(std::make_shared<MemoryRegistry>(
-          device_, MemoryRegistry::Modes{.zero_copy = !options_.always_copy,
-                                         .register_supported = register_supported})) {}
+          device_, MemoryRegistry::Modes{
+                       .zero_copy = !options_.always_copy,
+                       .register_supported = register_supported,
+                       .copy_below = std::min(options_.copy_below, CopySlots::kSlotBytes)})) {}
 
 HostBackend::~HostBackend() {
   CancelAll();

@@ -47,6 +47,8 @@ struct HostBackendOptions {
   // Copies guest buffers instead of sharing the guest's pages with the TEE. Slower; a guest can
   // then not change a buffer while a TA reads it.
   bool always_copy = false;
+  // Copies references of fewer bytes while their buffer is new (host_memory.h); 0: never.
+  std::uint64_t copy_below = 0;
   // Accepts TEEs other than OP-TEE that speak sessions (AMD-TEE, TS-TEE). Not tested.
   bool any_implementation = false;
   std::string sysfs = "/sys";

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "backend/host/host_errors.h"
 #include "backend/host/tee_uapi.h"
 #include "base/checked.h"
+#include "base/log.h"
 
 namespace vtee::backend {
 namespace {
@@ -31,33 +33,89 @@ HostMemory::HostMemory(std::shared_ptr<MemoryRegistry> registry, ShmResource res
                        std::shared_ptr<const tee::SharedMemory> guest)
     : registry_(std::move(registry)),
       resource_(resource),
+      made_(resource.fd >= 0),
       guest_(std::move(guest)),
       size_(guest_->size()) {}
 
 HostMemory::~HostMemory() { registry_->Remove(this); }
 
-bool HostMemory::CopyIn(std::uint64_t offset, std::uint64_t size) const {
-  if (!copies() || size == 0) return true;
-  return guest_->Read(offset, std::span(resource_.bounce + offset, size));
+std::uint32_t HostMemory::EnsureResource() const {
+  if (made_.load(std::memory_order_acquire)) return tee::code::kSuccess;
+  const std::lock_guard lock(making_);
+  if (made_.load(std::memory_order_relaxed)) return tee::code::kSuccess;
+  auto resource = registry_->MakeResource(*guest_);
+  if (!resource.ok()) {
+    LogGuest(LogLevel::kWarning, "host.register",
+             {{"bytes", size_}, {"error", resource.error().message}});
+    return tee::code::kOutOfMemory;
+  }
+  if (!registry_->Keep(*this, resource.value())) return tee::code::kBadParameters;
+  return tee::code::kSuccess;
 }
 
-bool HostMemory::CopyOut(std::uint64_t offset, std::uint64_t size) const {
-  if (!copies() || size == 0) return true;
-  return guest_->Write(offset, std::span(resource_.bounce + offset, size));
+std::uint32_t HostMemory::Place(std::uint64_t offset, std::uint64_t size, std::size_t slot,
+                                CopySlots& slots, Placement& place) const {
+  const bool may_copy = !made_.load(std::memory_order_acquire) &&
+                        size < registry_->modes_.copy_below &&
+                        uses_.fetch_add(1, std::memory_order_relaxed) < kCopiesBeforeSharing;
+  if (may_copy && slots.Obtain(registry_)) {
+    place = {slots.shm_id(), CopySlots::Offset(slot), slots.Use(slot, size).data()};
+    return tee::code::kSuccess;
+  }
+  const std::uint32_t made = EnsureResource();
+  place = {resource_.id, offset, nullptr};
+  return made;
+}
+
+// The TEE's copy of the guest's byte at `offset`; null: it sees the guest's own.
+std::byte* HostMemory::Copy(const Placement& place, std::uint64_t offset) const {
+  if (place.copy != nullptr) return place.copy;
+  return copies() ? resource_.bounce + offset : nullptr;
+}
+
+bool HostMemory::CopyIn(const Placement& place, std::uint64_t offset, std::uint64_t size) const {
+  std::byte* copy = Copy(place, offset);
+  return copy == nullptr || size == 0 || guest_->Read(offset, std::span(copy, size));
+}
+
+bool HostMemory::CopyOut(const Placement& place, std::uint64_t offset, std::uint64_t size) const {
+  const std::byte* copy = Copy(place, offset);
+  return copy == nullptr || size == 0 || guest_->Write(offset, std::span(copy, size));
+}
+
+CopySlots::~CopySlots() {
+  if (registry_ == nullptr) return;
+  // The next call that gets these pages may be for another TA.
+  for (std::size_t slot = 0; slot < used_.size(); ++slot) {
+    explicit_bzero(set_.bounce + Offset(slot), used_[slot]);
+  }
+  registry_->GiveCopySet(set_);
+}
+
+bool CopySlots::Obtain(const std::shared_ptr<MemoryRegistry>& registry) {
+  if (registry_ != nullptr) return true;
+  if (!registry->TakeCopySet(set_)) return false;
+  registry_ = registry;
+  return true;
+}
+
+std::span<std::byte> CopySlots::Use(std::size_t slot, std::uint64_t size) {
+  used_[slot] = size;
+  return {set_.bounce + Offset(slot), size};
 }
 
 MemoryRegistry::MemoryRegistry(std::shared_ptr<TeeDevice> device, Modes modes)
     : device_(std::move(device)), modes_(modes) {}
+
+MemoryRegistry::~MemoryRegistry() { FreeCopySets(); }
 
 Result<std::unique_ptr<tee::RegisteredMemory>> MemoryRegistry::Register(
     std::shared_ptr<const tee::SharedMemory> memory) {
   if (memory == nullptr || memory->size() == 0) {
     return Error{ErrorCode::kInvalidArgument, "memory of no bytes cannot be registered"};
   }
-  bool try_copy = true;
-  Result<ShmResource> resource = Error{ErrorCode::kUnsupported, "zero copy is off"};
-  if (modes_.zero_copy && modes_.register_supported) resource = RegisterWindow(*memory, try_copy);
-  if (!resource.ok() && try_copy) resource = MakeBounce(memory->size());
+  Result<ShmResource> resource = ShmResource{};
+  if (!Lazy()) resource = MakeResource(*memory);
   if (!resource.ok()) return Error(resource.error());
 
   auto registered =
@@ -65,6 +123,57 @@ Result<std::unique_ptr<tee::RegisteredMemory>> MemoryRegistry::Register(
   const std::lock_guard lock(mutex_);
   live_.insert(registered.get());
   return std::unique_ptr<tee::RegisteredMemory>(std::move(registered));
+}
+
+Result<ShmResource> MemoryRegistry::MakeResource(const tee::SharedMemory& memory) {
+  bool try_copy = true;
+  Result<ShmResource> resource = Error{ErrorCode::kUnsupported, "zero copy is off"};
+  if (modes_.zero_copy && modes_.register_supported) resource = RegisterWindow(memory, try_copy);
+  if (!resource.ok() && try_copy) resource = MakeBounce(memory.size());
+  return resource;
+}
+
+bool MemoryRegistry::Keep(const HostMemory& memory, const ShmResource& resource) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (memory.valid()) {
+      memory.resource_ = resource;
+      memory.made_.store(true, std::memory_order_release);
+      return true;
+    }
+  }
+  Free(resource);
+  return false;
+}
+
+bool MemoryRegistry::TakeCopySet(ShmResource& set) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!copy_sets_.empty()) {
+      set = copy_sets_.back();
+      copy_sets_.pop_back();
+      return true;
+    }
+  }
+  bool exhausted = false;
+  auto fresh = AllocateFromTee(tee::kMaxParams * CopySlots::kSlotBytes, exhausted);
+  if (!fresh.ok()) return false;
+  set = fresh.value();
+  return true;
+}
+
+void MemoryRegistry::GiveCopySet(const ShmResource& set) {
+  const std::lock_guard lock(mutex_);
+  copy_sets_.push_back(set);
+}
+
+void MemoryRegistry::FreeCopySets() {
+  std::vector<ShmResource> sets;
+  {
+    const std::lock_guard lock(mutex_);
+    sets.swap(copy_sets_);
+  }
+  for (const ShmResource& set : sets) Free(set);
 }
 
 int MemoryRegistry::RegisterRange(void* address, std::uint64_t size, ShmResource& resource) {
@@ -166,11 +275,13 @@ void MemoryRegistry::RevokeAll() {
   {
     const std::lock_guard lock(mutex_);
     for (HostMemory* memory : live_) {
+      memory->revoked_.store(true, std::memory_order_release);
       resources.push_back(std::exchange(memory->resource_, ShmResource{}));
     }
     live_.clear();
   }
   for (const ShmResource& resource : resources) Free(resource);
+  FreeCopySets();
 }
 
 std::size_t MemoryRegistry::count() const {

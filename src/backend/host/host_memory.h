@@ -9,15 +9,26 @@
 // protected VM, read-only, smaller pages than the host's). Each call copies its ranges in before
 // and its outputs out after; output ranges go in as well, so that bytes which the TA does not
 // write stay what they were, as they do without a copy.
+// Copy while small and new: most references are a few bytes of a buffer that a guest registers for
+// one call and drops. Registering such a buffer costs two calls into the TEE, each as long as the
+// guest's own; copying it costs next to nothing. So with Modes::copy_below, a reference below that
+// size is copied through memory that is shared once and for all, until its buffer has been used
+// kCopiesBeforeSharing times; then the buffer is registered after all. The GlobalPlatform client
+// API allows both (TEEC_InvokeCommand: contents are synchronised at its begin and end).
 //
 // Threading: const methods, any thread. Ownership: a HostMemory owns its device descriptor until
 // it is destroyed or its registry revokes it, after which it stands for nothing (valid() false).
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_set>
+#include <vector>
 
 #include "backend/host/tee_device.h"
 #include "base/result.h"
@@ -36,8 +47,42 @@ struct ShmResource {
   std::size_t bounce_size = 0;
 };
 
+// Room for the memory references of one call that are copied; given back on destruction.
+// Threading: one call's own.
+class CopySlots {
+ public:
+  static constexpr std::uint64_t kSlotBytes = 16 * 1024;  // the largest reference that is copied
+
+  CopySlots() = default;
+  CopySlots(const CopySlots&) = delete;
+  CopySlots& operator=(const CopySlots&) = delete;
+  ~CopySlots();
+
+  // Makes room, once. False: the TEE has no memory to share for it.
+  bool Obtain(const std::shared_ptr<MemoryRegistry>& registry);
+  std::int32_t shm_id() const { return set_.id; }
+  static std::uint64_t Offset(std::size_t slot) { return slot * kSlotBytes; }
+  // Marks the first `size` bytes of a slot as used: they are wiped in the end.
+  std::span<std::byte> Use(std::size_t slot, std::uint64_t size);
+
+ private:
+  std::shared_ptr<MemoryRegistry> registry_;
+  ShmResource set_;
+  std::array<std::uint64_t, tee::kMaxParams> used_{};
+};
+
+// Where the TEE finds a call's memory reference.
+struct Placement {
+  std::int32_t shm_id = -1;
+  std::uint64_t offset = 0;
+  std::byte* copy = nullptr;  // not null: copied there, for this call only
+};
+
 class HostMemory final : public tee::RegisteredMemory {
  public:
+  static constexpr std::uint32_t kCopiesBeforeSharing = 8;
+
+  // `resource` without a descriptor: none yet, it is made when a call needs it.
   HostMemory(std::shared_ptr<MemoryRegistry> registry, ShmResource resource,
              std::shared_ptr<const tee::SharedMemory> guest);
   ~HostMemory() override;
@@ -45,22 +90,34 @@ class HostMemory final : public tee::RegisteredMemory {
   HostMemory& operator=(const HostMemory&) = delete;
 
   std::uint64_t size() const override { return size_; }
-  bool valid() const { return resource_.fd >= 0; }
+  bool valid() const { return !revoked_.load(std::memory_order_acquire); }
   bool copies() const { return resource_.bounce != nullptr; }
   std::int32_t shm_id() const { return resource_.id; }
 
-  // Copy mode only (zero copy: nothing to do, true). The range must lie in the memory. False:
-  // the guest's memory has vanished.
-  bool CopyIn(std::uint64_t offset, std::uint64_t size) const;
-  bool CopyOut(std::uint64_t offset, std::uint64_t size) const;
+  // Decides how a call's range, which must lie in the memory, reaches the TEE; makes what that
+  // takes. kOutOfMemory and the like when it cannot.
+  std::uint32_t Place(std::uint64_t offset, std::uint64_t size, std::size_t slot, CopySlots& slots,
+                      Placement& place) const;
+  // Before and after the call; nothing to do and true where the TEE sees the guest's own pages.
+  // False: the guest's memory has vanished.
+  bool CopyIn(const Placement& place, std::uint64_t offset, std::uint64_t size) const;
+  bool CopyOut(const Placement& place, std::uint64_t offset, std::uint64_t size) const;
 
  private:
   friend class MemoryRegistry;
 
-  std::shared_ptr<MemoryRegistry> registry_;
-  ShmResource resource_;  // guarded by the registry for taking it away
-  std::shared_ptr<const tee::SharedMemory> guest_;
-  std::uint64_t size_;
+  std::uint32_t EnsureResource() const;
+  std::byte* Copy(const Placement& place, std::uint64_t offset) const;
+
+  const std::shared_ptr<MemoryRegistry> registry_;
+  // Written once under making_, then constant until the registry takes it away.
+  mutable ShmResource resource_;
+  mutable std::atomic<bool> made_{false};
+  mutable std::mutex making_;
+  mutable std::atomic<std::uint32_t> uses_{0};
+  std::atomic<bool> revoked_{false};  // set under the registry's mutex
+  const std::shared_ptr<const tee::SharedMemory> guest_;
+  const std::uint64_t size_;
 };
 
 // All memory of one VM on one device: makes it, and can take all of it away at once.
@@ -70,8 +127,14 @@ class MemoryRegistry : public std::enable_shared_from_this<MemoryRegistry> {
   struct Modes {
     bool zero_copy = true;           // may use TEE_IOC_SHM_REGISTER on guest memory
     bool register_supported = true;  // the TEE has it at all
+    // References of fewer bytes are copied while their buffer is new; 0: none,
+    // at most CopySlots::kSlotBytes.
+    std::uint64_t copy_below = 0;
   };
   MemoryRegistry(std::shared_ptr<TeeDevice> device, Modes modes);
+  ~MemoryRegistry();
+  MemoryRegistry(const MemoryRegistry&) = delete;
+  MemoryRegistry& operator=(const MemoryRegistry&) = delete;
 
   Result<std::unique_ptr<tee::RegisteredMemory>> Register(
       std::shared_ptr<const tee::SharedMemory> memory);
@@ -80,6 +143,17 @@ class MemoryRegistry : public std::enable_shared_from_this<MemoryRegistry> {
 
  private:
   friend class HostMemory;
+  friend class CopySlots;
+
+  bool Lazy() const {
+    return modes_.copy_below != 0 && modes_.zero_copy && modes_.register_supported;
+  }
+  Result<ShmResource> MakeResource(const tee::SharedMemory& memory);
+  // Hands a resource made late to its memory; false: it has been revoked meanwhile.
+  bool Keep(const HostMemory& memory, const ShmResource& resource);
+  bool TakeCopySet(ShmResource& set);
+  void GiveCopySet(const ShmResource& set);
+  void FreeCopySets();
 
   Result<ShmResource> RegisterWindow(const tee::SharedMemory& memory, bool& try_copy);
   Result<ShmResource> MakeBounce(std::uint64_t size);
@@ -93,6 +167,7 @@ class MemoryRegistry : public std::enable_shared_from_this<MemoryRegistry> {
   const Modes modes_;
   mutable std::mutex mutex_;
   std::unordered_set<HostMemory*> live_;
+  std::vector<ShmResource> copy_sets_;  // that no call uses
 };
 
 }  // namespace vtee::backend
