@@ -17,6 +17,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/adaptive_spin.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/futex.h"
@@ -219,6 +220,41 @@ std::span<const std::byte> Bytes(std::string_view text) {
 }
 std::string Text(const Packet& packet) {
   return {reinterpret_cast<const char*>(packet.bytes.data()), packet.bytes.size()};
+}
+
+// ---- spinning ---------------------------------------------------------------------------------
+
+TEST(AdaptiveSpinTest, LearnsFromHowLongWaitsAre) {
+  AdaptiveSpin spin(1'000'000);
+  EXPECT_EQ(spin.budget_ns(), 50'000u);
+  spin.Waited(300'000);
+  EXPECT_EQ(spin.budget_ns(), 600'000u) << "up at once";
+  spin.Waited(900'000);
+  EXPECT_EQ(spin.budget_ns(), 1'000'000u) << "within its limit";
+  spin.Waited(1'000);
+  EXPECT_EQ(spin.budget_ns(), 875'000u) << "down slowly";
+  for (int i = 0; i < 20; ++i) spin.Waited(5'000'000);
+  EXPECT_EQ(spin.budget_ns(), 5'000u) << "long waits are slept through";
+  spin.Waited(200'000);
+  EXPECT_EQ(spin.budget_ns(), 400'000u);
+}
+
+TEST(AdaptiveSpinTest, WithoutALimitItNeverSpins) {
+  AdaptiveSpin spin(0);
+  for (const std::uint64_t waited : {0u, 1u, 100u, 1'000'000u}) {
+    spin.Waited(waited);
+    EXPECT_EQ(spin.budget_ns(), 0u);
+  }
+}
+
+TEST(AdaptiveSpinTest, SpinsUntilDoneOrTheDeadline) {
+  int asked = 0;
+  EXPECT_TRUE(SpinUntil(MonotonicNanos() + 5'000'000'000, [&] { return ++asked == 1000; }));
+  EXPECT_EQ(asked, 1000);
+  const std::uint64_t deadline = MonotonicNanos() + 1'000'000;
+  EXPECT_FALSE(SpinUntil(deadline, [] { return false; }));
+  EXPECT_GE(MonotonicNanos(), deadline);
+  EXPECT_TRUE(SpinUntil(0, [] { return true; })) << "looks at least once";
 }
 
 class SocketTest : public testing::Test {

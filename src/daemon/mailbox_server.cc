@@ -21,6 +21,17 @@ namespace {
 constexpr std::uint64_t kMicrosecond = 1'000;
 constexpr std::uint64_t kForeverNanos = 3'600'000'000'000;
 
+// Words of the mailbox that the other process may touch at any time, whatever the protocol says:
+// each is read or written once.
+template <typename T>
+T Load(T& word) {
+  return std::atomic_ref(word).load(std::memory_order_relaxed);
+}
+template <typename T>
+void Store(T& word, T value) {
+  std::atomic_ref(word).store(value, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 // One vCPU's mailbox.
@@ -34,15 +45,17 @@ class MailboxServer::Port final : public mediator::ReplyPort {
   // Starts (another) thread for this mailbox; the one before stops after its current call.
   Status StartServing() {
     const std::uint32_t epoch = epoch_.fetch_add(1, std::memory_order_acq_rel) + 1;
+    box_.served.store(1);  // before the thread can answer anything
     Status started = server_.threads_.Run([this, epoch] { Serve(epoch); });
     has_thread_.store(started.ok(), std::memory_order_relaxed);
+    if (!started.ok()) box_.served.store(0);
     return started;
   }
 
   void Reply(std::uint32_t sequence, const mediator::RegisterReply& reply) override {
     const std::uint32_t count = std::min<std::uint32_t>(reply.count, vmm::kCallRegisters);
-    for (std::uint32_t i = 0; i < count; ++i) box_.reply_x[i] = reply.x[i];
-    box_.reply_count = count;
+    for (std::uint32_t i = 0; i < count; ++i) Store(box_.reply_x[i], reply.x[i]);
+    Store(box_.reply_count, count);
     // Sequentially consistent, against the VMM side's "set flag, re-check, sleep".
     box_.reply.store(sequence);
     if (box_.vmm_sleeping.load() != 0) FutexWakeShared(box_.reply, 1);
@@ -53,7 +66,6 @@ class MailboxServer::Port final : public mediator::ReplyPort {
     if (started.ok()) return;
     // The vCPU stays unserved until a thread can be had; ParkLoop tries again.
     Log(LogLevel::kError, "vcpu.unserved", {{"vcpu", index_}, {"error", started.error().message}});
-    box_.served.store(0);
   }
 
   void SetParkTarget(std::uint32_t sequence, std::weak_ptr<mediator::ParkTarget> target) override {
@@ -96,10 +108,8 @@ class MailboxServer::Port final : public mediator::ReplyPort {
       handled_.store(sequence, std::memory_order_relaxed);
       mediator::SecureCall call;
       call.vcpu = index_;
-      call.is_smc = static_cast<volatile std::uint32_t&>(box_.conduit) == vmm::kConduitSmc;
-      for (std::size_t i = 0; i < vmm::kCallRegisters; ++i) {
-        call.x[i] = static_cast<volatile std::uint64_t&>(box_.x[i]);
-      }
+      call.is_smc = Load(box_.conduit) == vmm::kConduitSmc;
+      for (std::size_t i = 0; i < vmm::kCallRegisters; ++i) call.x[i] = Load(box_.x[i]);
       server_.dialect_.Handle(call, mediator::Responder(this, sequence));
     }
   }
@@ -220,10 +230,8 @@ void MailboxServer::ParkLoop() {
     }
     seen = now;
     for (const auto& port : ports_) {
-      if (port->HasUnservedRequest()) {
-        const Status started = port->StartServing();
-        if (started.ok()) port->box().served.store(1);
-      }
+      // Without a thread it stays unserved, and the VMM side rings again.
+      if (port->HasUnservedRequest()) static_cast<void>(port->StartServing());
       port->CheckPark();
     }
   }

@@ -150,6 +150,7 @@ int Run(Options& options) {
 }  // namespace
 }  // namespace vtee::daemon
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only for want of memory, and then it ends
 int main(int argc, char** argv) {
   vtee::daemon::Options options = vtee::daemon::ParseOptions(argc, argv);
   if (options.action == vtee::daemon::Options::Action::kExit) return options.exit_status;

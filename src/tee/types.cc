@@ -26,10 +26,10 @@ bool ParseUuid(std::string_view text, Uuid& uuid) {
       if (text[i++] != '-') return false;
       continue;
     }
-    const std::string_view pair = text.substr(i, 2);
+    const char* const pair = &text[i];
     std::uint8_t value = 0;
-    const auto [end, error] = std::from_chars(pair.data(), pair.data() + 2, value, 16);
-    if (error != std::errc() || end != pair.data() + 2) return false;
+    const auto [end, error] = std::from_chars(pair, pair + 2, value, 16);
+    if (error != std::errc() || end != pair + 2) return false;
     uuid.octets[octet++] = value;
     i += 2;
   }

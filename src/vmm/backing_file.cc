@@ -29,6 +29,7 @@ struct Mapping {
 };
 
 bool ParseMapping(const char* line, Mapping& out) {
+  // NOLINTNEXTLINE(cert-err34-c): the kernel wrote the numbers
   return std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64, &out.start,
                      &out.end, out.permissions, &out.offset, &out.major, &out.minor,
                      &out.inode) == 7;

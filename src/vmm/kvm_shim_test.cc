@@ -174,6 +174,7 @@ TEST_F(KvmShimTest, ReadsNoMoreRegistersThanTheCallLooksAt) {
   std::vector<std::uint64_t> seen;
   options_.ranges = {{0x32000000, 0x10, 3, 0}, {0x32000010, 0x10, 18, 0}};
   options_.answer = [&](std::size_t, const std::uint64_t* x) {
+    const std::lock_guard lock(mutex_);
     seen.assign(x, x + kCallRegisters);
     CallRegisters reply;
     reply.count = 1;
@@ -183,13 +184,17 @@ TEST_F(KvmShimTest, ReadsNoMoreRegistersThanTheCallLooksAt) {
   MakeVm();
   vcpu_->ThenCall(0x3200000f);
   RunToEnd(vcpu_fd_);
-  EXPECT_EQ(seen, (std::vector<std::uint64_t>{0x3200000f, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                                              0, 0, 0}));
+  const auto x = [&] {
+    const std::lock_guard lock(mutex_);
+    return seen;
+  };
+  EXPECT_EQ(x(), (std::vector<std::uint64_t>{0x3200000f, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                             0, 0, 0}));
   EXPECT_EQ(vcpu_->register_reads, 2);
   EXPECT_EQ(vcpu_->register_writes, 1);
   vcpu_->ThenCall(0x32000010);
   RunToEnd(vcpu_fd_);
-  EXPECT_EQ(seen[7], 7u);
+  EXPECT_EQ(x()[7], 7u);
   EXPECT_EQ(vcpu_->register_reads, 2 + 17);
 }
 

@@ -97,7 +97,7 @@ static_assert(sizeof(DeviceAttr) == 24);
 // arch/arm64/include/uapi/asm/kvm.h
 inline constexpr std::uint64_t kRegX0 = 0x6030000000100000;  // KVM_REG_ARM_CORE_REG(regs.regs[0])
 inline constexpr std::uint64_t kRegPc = 0x6030000000100040;  // KVM_REG_ARM_CORE_REG(regs.pc)
-inline constexpr std::uint64_t RegX(unsigned n) { return kRegX0 + 2 * n; }
+inline constexpr std::uint64_t RegX(unsigned n) { return kRegX0 + std::uint64_t{2} * n; }
 
 inline constexpr std::uint64_t kHypercallExitSmc = 1;  // KVM_HYPERCALL_EXIT_SMC
 inline constexpr std::uint32_t kSmcccCtrl = 0;         // KVM_ARM_VM_SMCCC_CTRL

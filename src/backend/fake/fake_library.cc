@@ -18,7 +18,7 @@ using tee::Param;
 constexpr Outcome kSuccess{tee::code::kSuccess, Origin::kTrustedApp};
 constexpr Outcome kBadParameters{tee::code::kBadParameters, Origin::kTrustedApp};
 constexpr Outcome kNotImplemented{tee::code::kNotImplemented, Origin::kTrustedApp};
-constexpr std::uint64_t kMaxEntropy = 64 * 1024;
+constexpr std::uint64_t kMaxEntropy = std::uint64_t{64} * 1024;
 constexpr std::uint64_t kMaxSleepMs = 60'000;
 
 // True: parameter 0 is as given and the others are not used.

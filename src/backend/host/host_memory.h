@@ -51,7 +51,8 @@ struct ShmResource {
 // Threading: one call's own.
 class CopySlots {
  public:
-  static constexpr std::uint64_t kSlotBytes = 16 * 1024;  // the largest reference that is copied
+  static constexpr std::uint64_t kSlotBytes =
+      std::uint64_t{16} * 1024;  // the largest reference that is copied
 
   CopySlots() = default;
   CopySlots(const CopySlots&) = delete;

@@ -39,7 +39,7 @@ Result<std::shared_ptr<ScatteredMemfd>> ScatteredMemfd::Make(std::vector<std::si
                                                              std::uint64_t size) {
   std::shared_ptr<ScatteredMemfd> memory(new ScatteredMemfd);
   const std::size_t pages = order.empty() ? 0 : *std::max_element(order.begin(), order.end()) + 1;
-  if (!RangeInside(offset, size, order.size() * PageSize())) {
+  if (pages == 0 || !RangeInside(offset, size, order.size() * PageSize())) {
     return Error{ErrorCode::kInvalidArgument, "the buffer is larger than its pages"};
   }
   memory->file_size_ = pages * PageSize();

@@ -245,7 +245,9 @@ std::uint32_t Commands::RegisterShm(CallSlot& slot, MsgParams params) {
   if (params.size() != 1 || params[0].attr != (attr::kTmemOut | attr::kNonContiguous)) {
     return tee::code::kBadParameters;
   }
-  const auto [address, size, cookie] = params[0].u;
+  const std::uint64_t address = params[0].u[0];
+  const std::uint64_t size = params[0].u[1];
+  const ShmCookie cookie(params[0].u[2]);
   const std::uint64_t offset = address % guest::kPageSize;
   if (size == 0) return tee::code::kBadParameters;
   ShmRegistry::Charge charge = shm_.Take(size);
@@ -265,7 +267,7 @@ std::uint32_t Commands::RegisterShm(CallSlot& slot, MsgParams params) {
   }
   std::uint32_t added = tee::code::kBadState;
   slot.call->WhileGuestIsThere(
-      [&] { added = shm_.Add(ShmCookie(cookie), std::move(buffer), std::move(charge)); });
+      [&] { added = shm_.Add(cookie, std::move(buffer), std::move(charge)); });
   return added;
 }
 

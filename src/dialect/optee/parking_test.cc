@@ -390,6 +390,7 @@ TEST_F(ParkingTest, ResetEndsAWaitingUnregister) {
   guest_.dialect().Reset();
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(1500));
   EXPECT_TRUE(leaver.Wait());
+  EXPECT_TRUE(user.Wait());
   EXPECT_EQ(guest_.dialect().shm_count(), 0u);
   // The cookie is free for the guest that starts now.
   EXPECT_EQ(guest_.Register(0x77, pages, 0, kPage).code(), tee::code::kSuccess);

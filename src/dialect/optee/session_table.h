@@ -70,6 +70,7 @@ class SessionTable {
   std::vector<Session> TakeAll() {
     const std::lock_guard lock(mutex_);
     std::vector<Session> all;
+    all.reserve(sessions_.size());
     for (const auto& [id, session] : sessions_) all.push_back(session);
     sessions_.clear();
     return all;

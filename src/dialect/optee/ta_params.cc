@@ -45,7 +45,7 @@ std::uint32_t TaParams::Decode(std::span<const MsgParam> message, const guest::G
 
 std::uint32_t TaParams::DecodeRmem(const MsgParam& from, ShmRegistry& registry,
                                    tee::SessionTee& tee, tee::Param& to, Hold& hold) {
-  const auto [offset, size, cookie] = from.u;
+  const auto& [offset, size, cookie] = from.u;
   to.kind = tee::Param::Kind::kMemory;
   to.size = size;
   if (cookie == 0 && offset == 0) return tee::code::kSuccess;  // NULL memref
@@ -61,7 +61,7 @@ std::uint32_t TaParams::DecodeRmem(const MsgParam& from, ShmRegistry& registry,
 std::uint32_t TaParams::DecodeTmem(const MsgParam& from, const guest::GuestMemory& memory,
                                    ShmRegistry& registry, tee::SessionTee& tee, tee::Param& to,
                                    Hold& hold) {
-  const auto [address, size, cookie] = from.u;
+  const auto& [address, size, cookie] = from.u;
   to.kind = tee::Param::Kind::kMemory;
   to.size = size;
   if (address == 0) return tee::code::kSuccess;  // NULL memref: the ABI has no other spelling
