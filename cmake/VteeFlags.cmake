@@ -27,5 +27,3 @@ if(VTEE_SANITIZE)
 endif()
 find_package(Threads REQUIRED)
 target_link_libraries(vtee_flags INTERFACE Threads::Threads)
-# fmt is used header-only: its shared library's soname changes with every Debian release.
-target_compile_definitions(vtee_flags INTERFACE FMT_HEADER_ONLY=1)

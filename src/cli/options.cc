@@ -2,7 +2,6 @@
 #include "cli/options.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -37,7 +36,9 @@ CLI::Validator OneOf(const std::vector<std::string>& allowed) {
   return CLI::Validator(
       [allowed](const std::string& word) {
         if (std::find(allowed.begin(), allowed.end(), word) != allowed.end()) return std::string();
-        return fmt::format("must be {}, not '{}'", fmt::join(allowed, " or "), word);
+        std::string choice;
+        for (const std::string& one : allowed) choice += (choice.empty() ? "" : " or ") + one;
+        return fmt::format("must be {}, not '{}'", choice, word);
       },
       "");
 }

@@ -23,6 +23,16 @@ TEST(ConfigTest, NothingIsTheDefaults) {
   EXPECT_EQ(config.policy.max_calls, mediator::Policy{}.max_calls);
 }
 
+TEST(ConfigTest, QuotedTextMayHoldAnyLetter) {
+  for (const char* text :
+       {"name = \"\u00e4\\\" \u201c\" # \u00e4", "name = '\u00e4\"'",
+        "name = \"\"\"\u00e4\n\"\u00e4\"\"\"", "\xEF\xBB\xBFname = \"\" # '\u00e4"}) {
+    Config config;
+    const Status status = ParseConfig(text, "f", config);
+    EXPECT_TRUE(status.ok()) << status.error().message;
+  }
+}
+
 TEST(ConfigTest, EveryKey) {
   Config config;
   const Status status = ParseConfig(R"(
@@ -109,6 +119,10 @@ const BadCase kBad[] = {
     {"ObjectsZero", "[policy]\nmax_shm_objects = 0", "f:2:19: ", "from 1 to"},
     {"BytesLessThanAPage", "[policy]\nmax_shm_bytes = 4095", "f:2:17: ", "from 4096 to"},
     {"BytesTooBigForToml", "[policy]\nmax_shm_bytes = 9223372036854775808", "f:2:", ""},
+    {"TableWithoutAName", "[=]", "f:1:", ""},
+    {"ControlCharacter", "name = \"x\"\n[\x01]", "f:2:2: ", ""},
+    {"LetterOutsideOfQuotes", "# \u00e4\nn\u00e4me = \"x\"", "f:2:", ""},
+    {"TypographicQuotes", "name = \u201cx\u201d", "f:1:8: ", ""},
     {"ParkZero", "[policy]\npark_after_us = 0", "f:2:17: ", "from 1 to 1000000"},
     {"ParkTooLong", "[policy]\npark_after_us = 1000001", "f:2:17: ", "from 1 to 1000000"},
     {"NoValue", "name =", "f:1:7: ", ""},
