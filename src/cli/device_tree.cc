@@ -20,6 +20,8 @@ namespace {
 // Room for the few properties that vtee adds.
 constexpr std::size_t kSlack = 4096;
 
+constexpr std::uint32_t kFdtVersion = 17;  // what dtc and QEMU have written since 2007
+
 Result<std::vector<std::byte>> ReadFile(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status {};
@@ -57,8 +59,17 @@ Result<DeviceTree> DeviceTree::Load(const std::string& path) {
 }
 
 Result<DeviceTree> DeviceTree::FromBytes(std::span<const std::byte> bytes, std::string origin) {
-  const int wrong = bytes.size() < sizeof(fdt_header) ? -FDT_ERR_TRUNCATED
-                                                      : fdt_check_full(bytes.data(), bytes.size());
+  const bool whole_header = bytes.size() >= sizeof(fdt_header);
+  // First of all: libfdt follows a null pointer while it checks some trees of older formats.
+  if (whole_header && fdt_magic(bytes.data()) == FDT_MAGIC &&
+      fdt_version(bytes.data()) < kFdtVersion) {
+    return Error{
+        ErrorCode::kInvalidArgument,
+        fmt::format("{} has version {} of the device-tree format, and {} is wanted; convert "
+                    "it with dtc",
+                    origin, fdt_version(bytes.data()), kFdtVersion)};
+  }
+  const int wrong = whole_header ? fdt_check_full(bytes.data(), bytes.size()) : -FDT_ERR_TRUNCATED;
   if (wrong != 0) {
     return Error{ErrorCode::kInvalidArgument,
                  fmt::format("{} is not a usable device tree ({}); make it with dtc", origin,

@@ -53,6 +53,18 @@ TEST(DeviceTreeTest, SurvivesEveryTruncationAndBitFlip) {
   }
 }
 
+TEST(DeviceTreeTest, RefusesOldFormats) {
+  TestTree source;
+  std::vector<std::byte> old = source.Virt().Finish();
+  for (const int version : {2, 3, 16}) {
+    old[23] = static_cast<std::byte>(version);  // last byte of the header's version
+    old[27] = std::byte{2};                     // and of the oldest version it is compatible with
+    const auto tree = DeviceTree::FromBytes(old, "old.dtb");
+    ASSERT_FALSE(tree.ok()) << version;
+    EXPECT_THAT(tree.error().message, HasSubstr("old.dtb"));
+  }
+}
+
 TEST(DeviceTreeTest, MissingFileIsASentence) {
   const auto tree = DeviceTree::Load("/nonexistent/x.dtb");
   ASSERT_FALSE(tree.ok());
