@@ -113,10 +113,6 @@ class Reader {
   std::string_view name_;
 };
 
-}  // namespace
-
-namespace {
-
 // One "name=value" of a host backend; false: there is no such setting or value.
 bool ParseHostSetting(std::string_view item, BackendSpec& spec) {
   const std::size_t equals = item.find('=');
