@@ -25,8 +25,10 @@ demo: arm64-root  ## an unmodified guest runs xtest against the host's OP-TEE, o
 	@tools/install-deps testbed
 	@testbed/demo
 
-bench: arm64-root  ## measure on the emulated machine; table, and build/bench.json
-	@tools/install-deps testbed
+bench: arm64-root  ## measure natively and on the emulated machine; table, and build/bench.json
+	@tools/install-deps testbed bench
+	@cmake --preset bench >/dev/null
+	@cmake --build build/bench --target invoke_bench guest_bench
 	@testbed/bench
 
 arm64-root:  ## cross-build the programs and install them into build/arm64-root

@@ -62,7 +62,7 @@ Status CheckVersion(const tee_ioctl_version_data& version, const HostBackendOpti
 // Counts a call as running, for CancelAll() and the destructor.
 class HostBackend::CallScope {
  public:
-  CallScope(HostBackend& backend, const RunningCall& call) : backend_(backend) {
+  CallScope(HostBackend& backend, const RunningCall& call) : backend_(backend), call_(call) {
     const std::lock_guard lock(backend.mutex_);
     if (backend.leaving_) {
       refusal_ = kGone;
@@ -72,13 +72,17 @@ class HostBackend::CallScope {
       refusal_ = kNoSuchSession;
       return;
     }
-    position_ = backend.running_.insert(backend.running_.end(), call);
+    call_.next = backend.running_;
+    if (call_.next != nullptr) call_.next->previous = &call_;
+    backend.running_ = &call_;
+    ++backend.running_count_;
   }
   ~CallScope() {
     if (!refusal_.ok()) return;
     const std::lock_guard lock(backend_.mutex_);
-    backend_.running_.erase(position_);
-    if (backend_.running_.empty()) backend_.idle_.notify_all();
+    (call_.previous != nullptr ? call_.previous->next : backend_.running_) = call_.next;
+    if (call_.next != nullptr) call_.next->previous = call_.previous;
+    if (--backend_.running_count_ == 0) backend_.idle_.notify_all();
   }
   CallScope(const CallScope&) = delete;
   CallScope& operator=(const CallScope&) = delete;
@@ -88,7 +92,7 @@ class HostBackend::CallScope {
  private:
   HostBackend& backend_;
   Outcome refusal_;
-  std::list<RunningCall>::iterator position_;
+  RunningCall call_;
 };
 
 Result<std::unique_ptr<HostBackend>> HostBackend::Open(HostBackendOptions options) {
@@ -137,7 +141,7 @@ HostBackend::HostBackend(std::shared_ptr<TeeDevice> device, HostBackendOptions o
 HostBackend::~HostBackend() {
   CancelAll();
   std::unique_lock lock(mutex_);
-  while (!idle_.wait_for(lock, kCancelAgainAfter, [this] { return running_.empty(); })) {
+  while (!idle_.wait_for(lock, kCancelAgainAfter, [this] { return running_count_ == 0; })) {
     lock.unlock();
     CancelRunning();
     lock.lock();
@@ -267,8 +271,8 @@ void HostBackend::CancelRunning() {
   std::vector<RunningCall> calls;
   {
     const std::lock_guard lock(mutex_);
-    for (const RunningCall& call : running_) {
-      if (call.cancellable) calls.push_back(call);
+    for (const RunningCall* call = running_; call != nullptr; call = call->next) {
+      if (call->cancellable) calls.push_back(*call);
     }
   }
   for (const RunningCall& call : calls) RequestCancel(call.session, call.operation);
@@ -286,7 +290,7 @@ void HostBackend::CloseEverything() {
 
 std::size_t HostBackend::calls_in_flight() const {
   const std::lock_guard lock(mutex_);
-  return running_.size();
+  return running_count_;
 }
 
 std::size_t HostBackend::open_sessions() const {

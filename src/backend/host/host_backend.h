@@ -26,7 +26,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -88,10 +87,13 @@ class HostBackend final : public tee::Backend, public tee::SessionTee {
   std::size_t registered_memories() const { return memory_->count(); }
 
  private:
+  // A link of the list of what runs; on the stack of the call itself, so that none allocates.
   struct RunningCall {
     tee::SessionId session;  // of an open: none yet
     tee::OperationId operation;
     bool cancellable = false;
+    RunningCall* previous = nullptr;
+    RunningCall* next = nullptr;
   };
   class CallScope;
 
@@ -110,7 +112,8 @@ class HostBackend final : public tee::Backend, public tee::SessionTee {
   mutable std::mutex mutex_;
   std::condition_variable idle_;
   bool leaving_ = false;
-  std::list<RunningCall> running_;
+  RunningCall* running_ = nullptr;  // the latest
+  std::size_t running_count_ = 0;
   std::unordered_set<tee::SessionId> sessions_;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dialect/optee/commands.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "base/log.h"
@@ -31,7 +30,8 @@ Commands::Commands(const guest::GuestMemory& memory, tee::SessionTee& tee,
       shm_(policy),
       sessions_(policy.max_sessions),
       enumeration_(tee, policy),
-      random_(enumeration_) {}
+      random_(enumeration_),
+      operations_(policy.max_calls) {}
 
 std::uint32_t Commands::Execute(CallSlot& slot, const MsgHeader& header, const ArgMemory& arg) {
   std::array<MsgParam, kMaxUsedParams> params{};
@@ -140,15 +140,9 @@ tee::Outcome Commands::OpenInTee(CallSlot& slot, const tee::OpenRequest& request
                                  tee::Params& params, tee::SessionId& session) {
   RpcEngine rpc(slot, memory_);
   tee::CallContext context{&rpc, slot.operation};
-  {
-    const std::lock_guard lock(operations_mutex_);
-    opening_.insert(slot.operation);
-  }
+  operations_.EnterOpen(slot.call->index(), slot.operation);
   const tee::Outcome outcome = tee_.OpenSession(context, request, params, session);
-  {
-    const std::lock_guard lock(operations_mutex_);
-    opening_.erase(slot.operation);
-  }
+  operations_.Leave(slot.call->index());
   rpc.ReturnRpcArg();
   return outcome;
 }
@@ -194,17 +188,10 @@ Commands::Answer Commands::Invoke(CallSlot& slot, const MsgHeader& header, MsgPa
   if (session->internal != nullptr) {
     answer.outcome = session->internal->Invoke(context, header.func, ta);
   } else {
-    const OperationKey key{header.session, header.cancel_id};
-    {
-      const std::lock_guard lock(operations_mutex_);
-      operations_.emplace(key, Operation{slot.operation, session->backend});
-    }
+    operations_.EnterInvoke(slot.call->index(), {header.session, header.cancel_id}, slot.operation,
+                            session->backend);
     answer.outcome = tee_.Invoke(context, session->backend, header.func, ta.params());
-    const std::lock_guard lock(operations_mutex_);
-    const auto [first, last] = operations_.equal_range(key);
-    const auto mine = std::find_if(
-        first, last, [&](const auto& entry) { return entry.second.id == slot.operation; });
-    if (mine != last) operations_.erase(mine);
+    operations_.Leave(slot.call->index());
   }
   rpc.ReturnRpcArg();
   slot.call->WhileGuestIsThere([&] { static_cast<void>(ta.WriteBack(arg.At(sizeof(MsgHeader)))); });
@@ -227,15 +214,10 @@ Commands::Answer Commands::Cancel(const MsgHeader& header, MsgParams params) {
   if (!params.empty()) return {FromTee(tee::code::kBadParameters)};
   const auto session = sessions_.Find(GuestSessionId(header.session));
   if (!session) return {FromTee(tee::code::kBadParameters)};
-  std::vector<Operation> targets;
-  {
-    const std::lock_guard lock(operations_mutex_);
-    const auto [first, last] = operations_.equal_range({header.session, header.cancel_id});
-    for (auto it = first; it != last; ++it) targets.push_back(it->second);
-  }
   // Nothing to cancel: it has ended meanwhile, which OP-TEE too reports as success.
   tee::Outcome outcome = FromTee(tee::code::kSuccess);
-  for (const Operation& operation : targets) {
+  for (const OperationTable::Operation& operation :
+       operations_.Invocations({header.session, header.cancel_id})) {
     outcome = tee_.RequestCancel(operation.session, operation.id);
   }
   return {outcome};
@@ -279,16 +261,9 @@ std::uint32_t Commands::UnregisterShm(const CallSlot& slot, MsgParams params) {
 }
 
 void Commands::CancelAll() {
-  std::vector<Operation> targets;
-  std::vector<tee::OperationId> opening;
-  {
-    const std::lock_guard lock(operations_mutex_);
-    for (const auto& [key, operation] : operations_) targets.push_back(operation);
-    opening.assign(opening_.begin(), opening_.end());
-  }
-  for (const tee::OperationId id : opening) static_cast<void>(tee_.RequestCancelOpen(id));
-  for (const Operation& operation : targets) {
-    static_cast<void>(tee_.RequestCancel(operation.session, operation.id));
+  for (const OperationTable::Operation& operation : operations_.All()) {
+    static_cast<void>(operation.opening ? tee_.RequestCancelOpen(operation.id)
+                                        : tee_.RequestCancel(operation.session, operation.id));
   }
 }
 

@@ -8,15 +8,13 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <span>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "dialect/optee/arg_memory.h"
 #include "dialect/optee/call_slot.h"
 #include "dialect/optee/device_enumeration.h"
 #include "dialect/optee/notifier.h"
+#include "dialect/optee/operation_table.h"
 #include "dialect/optee/random_numbers.h"
 #include "dialect/optee/session_table.h"
 #include "dialect/optee/shm_registry.h"
@@ -55,21 +53,6 @@ class Commands {
     std::uint32_t session = 0;
     bool has_session = false;
   };
-  // An operation inside the TEE that the guest may cancel.
-  struct OperationKey {
-    std::uint32_t session = 0;
-    std::uint32_t cancel_id = 0;
-    friend bool operator==(const OperationKey&, const OperationKey&) = default;
-  };
-  struct Operation {
-    tee::OperationId id;
-    tee::SessionId session;
-  };
-  struct OperationKeyHash {
-    std::size_t operator()(const OperationKey& key) const {
-      return std::hash<std::uint64_t>{}(std::uint64_t{key.session} << 32 | key.cancel_id);
-    }
-  };
 
   std::uint32_t Dispatch(CallSlot& slot, const MsgHeader& header, MsgParams params,
                          const ArgMemory& arg);
@@ -94,9 +77,7 @@ class Commands {
   SessionTable sessions_;
   DeviceEnumeration enumeration_;
   RandomNumbers random_;
-  std::mutex operations_mutex_;
-  std::unordered_multimap<OperationKey, Operation, OperationKeyHash> operations_;
-  std::unordered_set<tee::OperationId> opening_;  // OpenSession calls inside the TEE
+  OperationTable operations_;
 };
 
 }  // namespace vtee::optee
