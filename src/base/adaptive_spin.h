@@ -6,7 +6,7 @@
 // Documentation/virt/kvm/halt-polling.rst): waits that end within reach lengthen the spin, longer
 // ones shorten it until hardly any is left. While spinning, the CPU is offered to others now and
 // then: the thread that is waited for may be one of them.
-// Threading: AdaptiveSpin belongs to one waiter; the functions are for any thread.
+// Threading: AdaptiveSpin belongs to one waiter; the rest is for any thread.
 // No allocation, no lock. Not supported: real-time threads that share a CPU with their peer
 // (sched_yield() does not reach lower priorities).
 #pragma once
@@ -14,6 +14,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #include "base/clock.h"
@@ -44,6 +45,39 @@ class AdaptiveSpin {
   std::uint64_t max_ns_;
   std::uint64_t min_ns_;
   std::uint64_t now_ns_;
+};
+
+// How many threads may spin at once. Spinners beyond the processors there are keep from running
+// just those that they wait for: with eight vCPUs in the TEE at once on two processors, all of
+// them spinning got a fraction of the work done. Who gets no turn sleeps at once.
+class SpinLimit {
+ public:
+  explicit SpinLimit(std::uint32_t limit) : limit_(limit) {}
+  SpinLimit(const SpinLimit&) = delete;
+  SpinLimit& operator=(const SpinLimit&) = delete;
+
+  void set_limit(std::uint32_t limit) { limit_.store(limit, std::memory_order_relaxed); }
+
+  // The right to spin, if there is one; given back on destruction.
+  class Turn {
+   public:
+    explicit Turn(SpinLimit& of) : of_(of) {
+      const std::uint32_t others = of.spinning_.fetch_add(1, std::memory_order_relaxed);
+      granted_ = others < of.limit_.load(std::memory_order_relaxed);
+    }
+    ~Turn() { of_.spinning_.fetch_sub(1, std::memory_order_relaxed); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    bool granted() const { return granted_; }
+
+   private:
+    SpinLimit& of_;
+    bool granted_ = false;
+  };
+
+ private:
+  std::atomic<std::uint32_t> limit_;
+  std::atomic<std::uint32_t> spinning_{0};  // those without a right, too, for the moment they ask
 };
 
 // Calls done() again and again until it says so or MonotonicNanos() has reached `deadline_ns`; the

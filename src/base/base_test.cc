@@ -247,6 +247,23 @@ TEST(AdaptiveSpinTest, WithoutALimitItNeverSpins) {
   }
 }
 
+TEST(SpinLimitTest, GrantsAsManyTurnsAsThereMayBe) {
+  SpinLimit limit(2);
+  const SpinLimit::Turn first(limit);
+  EXPECT_TRUE(first.granted());
+  {
+    const SpinLimit::Turn second(limit);
+    EXPECT_TRUE(second.granted());
+    const SpinLimit::Turn third(limit);
+    EXPECT_FALSE(third.granted());
+  }
+  const SpinLimit::Turn again(limit);
+  EXPECT_TRUE(again.granted()) << "turns come back";
+  limit.set_limit(3);
+  const SpinLimit::Turn more(limit);
+  EXPECT_TRUE(more.granted());
+}
+
 TEST(AdaptiveSpinTest, SpinsUntilDoneOrTheDeadline) {
   int asked = 0;
   EXPECT_TRUE(SpinUntil(MonotonicNanos() + 5'000'000'000, [&] { return ++asked == 1000; }));

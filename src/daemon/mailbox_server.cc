@@ -114,11 +114,17 @@ class MailboxServer::Port final : public mediator::ReplyPort {
     }
   }
 
+  template <typename Done>
+  bool SpinForRequest(Done done, std::uint64_t deadline_ns) {
+    const SpinLimit::Turn turn(server_.spinners_);
+    return turn.granted() ? SpinUntil(deadline_ns, done) : done();
+  }
+
   bool WaitForRequest(std::uint32_t epoch, AdaptiveSpin& spin, std::uint32_t& sequence) {
     const std::uint32_t last = handled_.load(std::memory_order_relaxed);
     const auto arrived = [&] { return (sequence = box_.request.load()) != last; };
     const std::uint64_t start = MonotonicNanos();
-    if (SpinUntil(start + spin.budget_ns(), [&] { return arrived() || !Mine(epoch); })) {
+    if (SpinForRequest([&] { return arrived() || !Mine(epoch); }, start + spin.budget_ns())) {
       spin.Waited(MonotonicNanos() - start);
       return Mine(epoch);
     }
@@ -177,7 +183,8 @@ Result<std::unique_ptr<MailboxServer>> MailboxServer::Create(const UniqueFd& rin
 
 MailboxServer::MailboxServer(void* base, std::size_t bytes, std::uint32_t vcpus,
                              mediator::Dialect& dialect, const WaitTimes& times)
-    : ring_(base, bytes), dialect_(dialect), times_(times) {
+    : ring_(base, bytes), dialect_(dialect), times_(times), spinners_(times.spinners) {
+  header().spinners = times.spinners;
   auto* boxes = reinterpret_cast<vmm::Mailbox*>(static_cast<std::byte*>(base) + 4096);
   for (std::uint32_t i = 0; i < vcpus; ++i) {
     boxes[i].park_after_us = times.park_after_us;

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/adaptive_spin.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/server_threads.h"
@@ -60,6 +61,7 @@ class MailboxServer {
   const Mapping ring_;  // first: outlives the threads
   mediator::Dialect& dialect_;
   const WaitTimes times_;
+  SpinLimit spinners_;
   std::atomic<bool> stopping_{false};
   std::vector<std::unique_ptr<Port>> ports_;
   std::thread park_thread_;

@@ -127,6 +127,7 @@ class MailboxServerTest : public ::testing::Test {
 };
 
 TEST_F(MailboxServerTest, TheFirstCallOfAVcpuGetsItAThread) {
+  EXPECT_EQ(vmm_.header().spinners, 1u);
   for (std::uint32_t vcpu = 0; vcpu < kVcpus; ++vcpu) {
     EXPECT_EQ(vmm_.box(vcpu).park_after_us, 1234u);
     EXPECT_EQ(vmm_.box(vcpu).spin_us, 200u);

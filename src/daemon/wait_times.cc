@@ -42,9 +42,11 @@ void Await(const Word& word, std::uint32_t value) {
   }
 }
 
-bool SpinningCanPay() {
+// Processors that this process may use.
+std::uint32_t Processors() {
   cpu_set_t cpus;
-  return sched_getaffinity(0, sizeof cpus, &cpus) != 0 || CPU_COUNT(&cpus) > 1;
+  if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return CPU_SETSIZE;  // more than a set holds
+  return static_cast<std::uint32_t>(CPU_COUNT(&cpus));
 }
 
 }  // namespace
@@ -78,7 +80,10 @@ std::uint64_t MeasureWakeUpNanos() {
 WaitTimes FitWaitTimes(std::uint64_t wake_up_ns, std::uint32_t park_after_us) {
   const std::uint64_t wake_up_us = std::min<std::uint64_t>(wake_up_ns / 1'000, kMaxParkUs);
   WaitTimes times;
-  if (SpinningCanPay()) {
+  const std::uint32_t processors = Processors();
+  // Half of them for the VMM's side, half for vteed's: one pair that is at work keeps two busy.
+  times.spinners = std::max<std::uint32_t>(1, processors / 2);
+  if (processors > 1) {
     times.spin_us =
         static_cast<std::uint32_t>(std::clamp(kSpinWakeUps * wake_up_us, kMinSpinUs, kMaxSpinUs));
   }

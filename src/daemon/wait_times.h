@@ -14,6 +14,7 @@ namespace vtee::daemon {
 struct WaitTimes {
   std::uint32_t spin_us = 0;        // the longest spin before a sleep; 0: never spin
   std::uint32_t park_after_us = 0;  // how long a call may hold its vCPU
+  std::uint32_t spinners = 1;       // threads of one side that may spin at once
 };
 
 // Half the time of a round trip between two threads that sleep on futexes, the median of a few.

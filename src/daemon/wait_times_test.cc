@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <thread>
 
 namespace vtee::daemon {
@@ -29,6 +30,12 @@ TEST(WaitTimesTest, ThePersonsChoiceOfParkingStands) {
   EXPECT_EQ(FitWaitTimes(0, 900'000).park_after_us, 900'000u);
 }
 
+TEST(WaitTimesTest, EachSideSpinsOnHalfOfTheProcessorsAtMost) {
+  cpu_set_t cpus;
+  ASSERT_EQ(sched_getaffinity(0, sizeof cpus, &cpus), 0);
+  EXPECT_EQ(FitWaitTimes(0, 0).spinners, std::max(1u, CPU_COUNT(&cpus) / 2u));
+}
+
 TEST(WaitTimesTest, OnASingleCpuNobodySpins) {
   std::thread([] {
     cpu_set_t one;
@@ -36,6 +43,7 @@ TEST(WaitTimesTest, OnASingleCpuNobodySpins) {
     CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
     ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
     EXPECT_EQ(FitWaitTimes(100'000, 0).spin_us, 0u);
+    EXPECT_EQ(FitWaitTimes(100'000, 0).spinners, 1u);
   }).join();
 }
 

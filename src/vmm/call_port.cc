@@ -26,10 +26,11 @@ constexpr std::uint64_t kMaxParkAfter = 1'000 * kMillisecond;
 
 }  // namespace
 
-void CallPort::Init(RingHeader* header, Mailbox* mailbox, PeerHealth* health) {
+void CallPort::Init(RingHeader* header, Mailbox* mailbox, PeerHealth* health, SpinLimit* spinners) {
   header_ = header;
   mailbox_ = mailbox;
   health_ = health;
+  spinners_ = spinners;
 }
 
 bool CallPort::Submit(std::uint32_t conduit, const std::uint64_t* x, unsigned count) {
@@ -91,6 +92,8 @@ bool CallPort::Answered() const {
 bool CallPort::SpinForReply(const StopCheck& stop, std::uint64_t at_most_ns, bool& stopped) {
   int looks = 0;
   stopped = false;
+  const SpinLimit::Turn turn(*spinners_);
+  if (!turn.granted()) return Answered();
   SpinUntil(posted_at_ + std::min(spin_.budget_ns(), at_most_ns), [&] {
     if (Answered()) return true;
     stopped = ++looks % kLooksPerStopCheck == 0 && stop.Stop(false);

@@ -52,7 +52,8 @@ class CallPort {
   CallPort() = default;
   CallPort(const CallPort&) = delete;
   CallPort& operator=(const CallPort&) = delete;
-  void Init(RingHeader* header, Mailbox* mailbox, PeerHealth* health);
+  // `spinners` is shared by the VM's ports.
+  void Init(RingHeader* header, Mailbox* mailbox, PeerHealth* health, SpinLimit* spinners);
 
   // False when a call is pending already.
   bool Submit(std::uint32_t conduit, const std::uint64_t* x, unsigned count);
@@ -74,6 +75,7 @@ class CallPort {
   RingHeader* header_ = nullptr;
   Mailbox* mailbox_ = nullptr;
   PeerHealth* health_ = nullptr;
+  SpinLimit* spinners_ = nullptr;
 
   std::uint32_t sequence_ = 0;  // of the request posted last
   bool queued_ = false;         // call_ waits to be posted

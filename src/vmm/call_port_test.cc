@@ -31,7 +31,7 @@ class CallPortTest : public testing::Test {
     mailbox_->served = 1;
     mailbox_->park_after_us = 900'000;
     mailbox_->spin_us = 100;
-    port_.Init(header_.get(), mailbox_.get(), &health_);
+    port_.Init(header_.get(), mailbox_.get(), &health_, &spinners_);
   }
 
   bool Submit(std::uint64_t x0) {
@@ -65,6 +65,7 @@ class CallPortTest : public testing::Test {
   std::unique_ptr<RingHeader> header_ = std::make_unique<RingHeader>();
   std::unique_ptr<Mailbox> mailbox_ = std::make_unique<Mailbox>();
   PeerHealth health_{MessageSink{Collect, &said_}};
+  SpinLimit spinners_{1};
   CallPort port_;
   CallRegisters reply_;
 };

@@ -36,6 +36,8 @@ struct RingHeader {
   std::uint16_t minor;
   std::uint32_t vcpu_capacity;  // mailboxes that follow, from byte 4096 on
   std::uint32_t mailbox_size;   // bytes, sizeof(Mailbox)
+  // Filled by vteed at set-up: how many threads of the VMM side should spin at once.
+  std::uint32_t spinners;
   // The VMM side rings this (increment, then futex wake) when it wants a call parked. vteed's
   // park thread sleeps on it.
   alignas(64) std::atomic<std::uint32_t> park_doorbell;

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -89,7 +90,7 @@ bool VmLink::MakeRing(Text& error) {
   char* first = static_cast<char*>(ring_) + 4096;
   for (std::uint32_t i = 0; i < vcpus_; ++i) {
     auto* mailbox = reinterpret_cast<Mailbox*>(first + i * sizeof(Mailbox));
-    (new (&ports_[i]) CallPort)->Init(header, mailbox, &health_);
+    (new (&ports_[i]) CallPort)->Init(header, mailbox, &health_, &spinners_);
   }
   return true;
 }
@@ -125,6 +126,9 @@ bool VmLink::SayHello(std::uint32_t timeout_ms, Text& error) {
     error.Format("what answered is not a vteed; check VTEE_SOCKET or how the VM was started");
     return false;
   }
+  auto* header = static_cast<RingHeader*>(ring_);
+  const std::uint32_t spinners = __atomic_load_n(&header->spinners, __ATOMIC_RELAXED);
+  spinners_.set_limit(std::clamp<std::uint32_t>(spinners, 1, kMaxVcpus));
   return JudgeReply(message.hello_reply, message.major, error);
 }
 

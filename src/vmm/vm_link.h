@@ -66,6 +66,7 @@ class VmLink {
   CallPort* ports_ = nullptr;
   HelloReplyBody hello_ = {};
   PeerHealth health_;
+  SpinLimit spinners_{1};
   Mutex request_mutex_;
 };
 
