@@ -36,7 +36,7 @@ namespace {
 // xtest's os_test TA: small, and everywhere where xtest is.
 constexpr const char* kDefaultUuid = "5b9e0e40-2636-11e1-ad9e-0002a5d5c51b";
 constexpr std::uint32_t kNoSuchCommand = 0x7FFF0000;
-constexpr std::uint32_t kTargetDead = 0xFFFF3024;
+constexpr std::uint32_t kOriginTrustedApp = 4;
 
 [[noreturn]] void Die(const char* what) {
   std::perror(what);
@@ -136,8 +136,9 @@ class NullCall {
     const double start = Micros();
     if (ioctl(fd_, TEE_IOC_INVOKE, &buffer) != 0) Die("TEE_IOC_INVOKE");
     const double took = Micros() - start;
-    if (arg().ret == kTargetDead) {
-      std::fprintf(stderr, "the TA panicked\n");
+    if (arg().ret_origin != kOriginTrustedApp) {
+      std::fprintf(stderr, "the TA was not reached: 0x%x, origin %u\n", arg().ret,
+                   arg().ret_origin);
       std::exit(1);
     }
     return took;
