@@ -61,7 +61,7 @@ CLI::App* AddRun(CLI::App& app, RunWords& words) {
   run->add_option("--vmm", words.vmm_kind, "What the VMM is: auto (default), qemu or other")
       ->check(OneOf({"auto", "qemu", "other"}))
       ->type_name("KIND");
-  run->add_flag("--no-dtb", options.no_dtb, "Leave the guest's device tree alone");
+  run->add_flag("--no-dtb", options.no_dtb, "Leave the guest's device tree and ACPI tables alone");
   run->add_option("--name", options.name, "The VM's name, for logs")->type_name("NAME");
   run->add_option("--log-level", options.log_level, "debug, info, warning or error")
       ->check(OneOf({"debug", "info", "warning", "error"}))

@@ -129,6 +129,7 @@ void TakeDrive(QemuCommand& command, const std::string& value) {
 void TakeSwitch(QemuCommand& command, const std::string& name) {
   if (name == "enable-kvm") command.accelerators.insert(command.accelerators.begin(), "kvm");
   if (name == "daemonize") command.daemonize = true;
+  if (name == "no-acpi") command.acpi = false;
 }
 
 void TakeOption(QemuCommand& command, const std::string& name, const std::string& value) {
@@ -159,6 +160,7 @@ void TakeMachineProperties(QemuCommand& command) {
   if (const auto tree = Find(command.machine, "dtb")) command.device_tree = *tree;
   if (Find(command.machine, "firmware")) command.bios = true;
   if (Find(command.machine, "pflash0")) command.pflash = true;
+  if (Find(command.machine, "acpi") == "off") command.acpi = false;
 }
 
 bool IsVirt(std::string_view type) { return type == "virt" || type.starts_with("virt-"); }
@@ -233,12 +235,6 @@ constexpr auto kPlatformDevices = std::to_array<std::string_view>(
 
 void CheckDeviceTree(const QemuCommand& command, std::vector<std::string>& problems) {
   if (!command.device_tree.empty()) return;
-  if (command.kernel.empty()) {
-    problems.push_back(
-        "the guest boots through firmware, and this version adds the TEE to the device tree for "
-        "direct kernel boot only; use -kernel, or give QEMU your own tree with -dtb, or give vtee "
-        "--no-dtb and describe the TEE to the guest yourself");
-  }
   for (const KeyValues& device : command.devices) {
     const std::string driver = Find(device, "driver").value_or("");
     if (std::find(kPlatformDevices.begin(), kPlatformDevices.end(), driver) !=

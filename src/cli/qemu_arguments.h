@@ -44,12 +44,17 @@ struct QemuCommand {
   std::string kernel;
   bool bios = false;
   bool pflash = false;
+  bool acpi = true;         // of the machine; it makes tables for firmware only
   std::string device_tree;  // the user's -dtb
   std::string name;
   bool daemonize = false;
   bool readconfig = false;
 
   std::string MachineType() const { return Find(machine, "type").value_or(""); }
+  bool HasFirmware() const { return bios || pflash; }
+  // Will the guest's operating system see ACPI tables instead of a device tree? EDK2 hands on one
+  // of them, the tables if there are any.
+  bool UsesAcpi() const { return HasFirmware() && acpi; }
 };
 
 // Is a program of this file name a QEMU that vtee knows how to analyse?
@@ -72,7 +77,11 @@ struct DumpOptions {
 };
 std::vector<std::string> DumpArguments(const QemuCommand& command, const DumpOptions& options);
 
-// The arguments with the user's device tree, if any, replaced by `tree_path`.
+// The arguments with the user's device tree, if any, replaced by `tree_path`, which also reaches
+// firmware: QEMU puts the tree at the start of memory, where firmware looks for it.
 std::vector<std::string> WithDeviceTree(const QemuCommand& command, const std::string& tree_path);
+
+// Adds a PCI device with the option ROM `rom_path`, after all devices of the user's.
+void AddOptionRom(std::vector<std::string>& arguments, const std::string& rom_path);
 
 }  // namespace vtee::cli

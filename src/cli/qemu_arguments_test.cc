@@ -114,7 +114,6 @@ TEST(QemuArgumentsTest, RefusesWithTheRemedy) {
       {"-M virt,accel=kvm,memory-backend=x -kernel I "
        "-object memory-backend-memfd,id=x,size=5G,share=off",
        "add share=on"},
-      {"-M virt,accel=kvm,memory-backend=m -bios fw" + kMemory, "direct kernel boot only"},
       {kGood + " -daemonize", "leave it out"},
       {kGood + " -readconfig f", "-readconfig"},
       {kGood + " -device tpm-tis-device,tpmdev=t", "-device tpm-tis-device needs"},
@@ -126,10 +125,28 @@ TEST(QemuArgumentsTest, RefusesWithTheRemedy) {
   }
 }
 
-TEST(QemuArgumentsTest, FirmwareIsFineWithoutOrWithOnesOwnTree) {
-  const std::string firmware = "-M virt,accel=kvm,memory-backend=m -bios fw" + kMemory;
-  EXPECT_THAT(CheckQemu(Parse(firmware), false), IsEmpty());
-  EXPECT_THAT(CheckQemu(Parse(firmware + " -dtb my.dtb"), true), IsEmpty());
+TEST(QemuArgumentsTest, FirmwareIsFine) {
+  const std::string base = "-M virt,accel=kvm,memory-backend=m" + kMemory;
+  for (const char* firmware :
+       {"-bios fw", "-M firmware=fw", "-pflash code", "-drive if=pflash,format=raw,file=code",
+        "-drive file=code,if=pflash", "-blockdev node-name=code -M pflash0=code"}) {
+    const QemuCommand command = Parse(base + firmware);
+    EXPECT_TRUE(command.HasFirmware()) << firmware;
+    EXPECT_TRUE(command.UsesAcpi()) << firmware;
+    EXPECT_THAT(CheckQemu(command, true), IsEmpty()) << firmware;
+    EXPECT_THAT(CheckQemu(command, false), IsEmpty()) << firmware;
+    EXPECT_THAT(CheckQemu(Parse(base + firmware + " -dtb my.dtb"), true), IsEmpty()) << firmware;
+  }
+}
+
+TEST(QemuArgumentsTest, KnowsWhetherTheGuestSeesAcpi) {
+  EXPECT_FALSE(Parse("-M virt -kernel I").UsesAcpi()) << "nothing would hand the tables on";
+  EXPECT_FALSE(Parse("-M virt,acpi=off -bios fw").UsesAcpi());
+  EXPECT_FALSE(Parse("-M virt -bios fw -no-acpi").UsesAcpi());
+  EXPECT_FALSE(Parse("-M virt -machine acpi=off -bios fw -kernel I").UsesAcpi());
+  EXPECT_TRUE(Parse("-M virt,acpi=on -bios fw").UsesAcpi());
+  EXPECT_TRUE(Parse("-M virt,acpi=auto -bios fw -kernel I").UsesAcpi());
+  EXPECT_TRUE(Parse("-M virt,acpi=off -M acpi=on -bios fw").UsesAcpi());
 }
 
 std::string Dump(const std::string& line, bool emulate = false) {
@@ -165,6 +182,18 @@ TEST(QemuArgumentsTest, DumpStandsInForFirmwareAndFiles) {
   EXPECT_THAT(Dump(kGood + " -device virtio-iommu-pci,addr=5 -device virtio-gpu-pci"),
               HasSubstr(" -device virtio-iommu-pci,addr=5"));
   EXPECT_THAT(Dump(kGood), Not(HasSubstr("memfd")));
+}
+
+TEST(QemuArgumentsTest, DumpHasTheDeviceOfTheOptionRom) {
+  EXPECT_THAT(Dump(kGood + " -bios fw"), HasSubstr("-bios /t/fw -device pci-testdev,bus=pcie.0"));
+  EXPECT_THAT(Dump(kGood + " -bios fw -M acpi=off"), Not(HasSubstr("-device")));
+  EXPECT_THAT(Dump(kGood), Not(HasSubstr("-device")));
+}
+
+TEST(QemuArgumentsTest, AddsTheOptionRom) {
+  std::vector<std::string> arguments = {"-M", "virt"};
+  AddOptionRom(arguments, "/a,b/acpi.rom");
+  EXPECT_EQ(Line(arguments), "-M virt -device pci-testdev,bus=pcie.0,romfile=/a,,b/acpi.rom");
 }
 
 TEST(QemuArgumentsTest, DumpWithoutKvm) {

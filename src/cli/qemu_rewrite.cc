@@ -3,10 +3,12 @@
 //
 // QEMU's virt machine writes its tree from the machine, the CPUs, memory and NUMA layout, whether
 // there is firmware (GPIO keys appear only without), how many serial ports there are (the second
-// one since 9.1), and IOMMUs. PCI devices do not appear in it.
+// one since 9.1), and IOMMUs. PCI devices do not appear in it. The device with the option ROM is
+// in the dump so that a QEMU built without it says so there.
 #include <algorithm>
 #include <array>
 
+#include "cli/option_rom.h"
 #include "cli/qemu_arguments.h"
 
 namespace vtee::cli {
@@ -59,6 +61,8 @@ void AddDevice(const QemuOption& option, std::vector<std::string>& arguments) {
   arguments.insert(arguments.end(), {"-device", *option.value});
 }
 
+KeyValues RomDevice() { return {{"driver", kRomDevice}, {"bus", "pcie.0"}}; }
+
 }  // namespace
 
 std::vector<std::string> DumpArguments(const QemuCommand& command, const DumpOptions& options) {
@@ -79,8 +83,10 @@ std::vector<std::string> DumpArguments(const QemuCommand& command, const DumpOpt
       arguments.insert(arguments.end(), {"-serial", *option.value == "none" ? "none" : "null"});
     }
   }
-  if (command.bios || command.pflash)
-    arguments.insert(arguments.end(), {"-bios", options.firmware_path});
+  if (command.HasFirmware()) arguments.insert(arguments.end(), {"-bios", options.firmware_path});
+  if (command.UsesAcpi()) {
+    arguments.insert(arguments.end(), {"-device", FormatKeyValues(RomDevice(), "driver")});
+  }
   return arguments;
 }
 
@@ -101,6 +107,12 @@ std::vector<std::string> WithDeviceTree(const QemuCommand& command, const std::s
   }
   arguments.insert(arguments.end(), {"-dtb", tree_path});
   return arguments;
+}
+
+void AddOptionRom(std::vector<std::string>& arguments, const std::string& rom_path) {
+  KeyValues device = RomDevice();
+  device.push_back({"romfile", rom_path});
+  arguments.insert(arguments.end(), {"-device", FormatKeyValues(device, "driver")});
 }
 
 }  // namespace vtee::cli

@@ -15,7 +15,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "cli/acpi_table.h"
 #include "cli/device_tree.h"
+#include "cli/option_rom.h"
 #include "cli/supervisor.h"
 #include "cli/test_tree.h"
 
@@ -269,11 +271,13 @@ class FakeQemuTest : public RunCommandTest {
     TestTree().Virt().Write(folder_->File("prepared.dtb"));
     qemu_ = Script("qemu-system-aarch64",
                    "here=${0%/*}\n"
-                   "for a; do case \"$a\" in\n"
+                   "for a; do case \"$before$a\" in\n"
                    "  *dumpdtb=*) echo \"$@ [$LD_PRELOAD]\" >$here/dumped\n"
                    "    cp $here/prepared.dtb \"${a##*dumpdtb=}\"; exit;;\n"
-                   "esac; last=$a; done\n"
-                   "cp \"$last\" $here/given.dtb; echo \"ran $*\"; exit 6\n");
+                   "  -dtb*) cp \"$a\" $here/given.dtb;;\n"
+                   "  *romfile=*) cp \"${a##*romfile=}\" $here/given.rom;;\n"
+                   "esac; before=$a; done\n"
+                   "echo \"ran $*\"; exit 6\n");
     options_.vmm = {qemu_,     "-M",      "virt,accel=kvm,memory-backend=m",
                     "-m",      "1G",      "-name",
                     "web",     "-object", "memory-backend-memfd,id=m,size=1G,share=on",
@@ -384,9 +388,48 @@ TEST_F(FakeQemuTest, SignalDuringTheDumpLeavesNothing) {
   }
 }
 
+TEST_F(FakeQemuTest, FirmwareGetsTreeAndTable) {
+  options_.conduit = Conduit::kHvc;
+  options_.vmm.insert(options_.vmm.end(), {"-bios", "QEMU_EFI.fd"});
+  const Finished finished = Run();
+  EXPECT_EQ(finished.ExitStatus(), 6) << finished.output;
+  EXPECT_THAT(Read(folder_->File("dumped")), HasSubstr("-device pci-testdev,bus=pcie.0"));
+  EXPECT_THAT(finished.output, HasSubstr("vtee: firmware that describes the machine by ACPI"));
+  const auto tree = DeviceTree::Load(folder_->File("given.dtb"));
+  ASSERT_TRUE(tree.ok());
+  EXPECT_GE(tree->Find("/firmware/optee"), 0);
+  EXPECT_EQ(Read(folder_->File("given.rom")), OptionRom(TeeTable(Conduit::kHvc, 15)));
+}
+
+TEST_F(FakeQemuTest, FirmwareWithoutAcpiGetsTheTreeAlone) {
+  options_.vmm.insert(options_.vmm.end(), {"-bios", "QEMU_EFI.fd", "-machine", "acpi=off"});
+  const Finished finished = Run();
+  EXPECT_EQ(finished.ExitStatus(), 6) << finished.output;
+  EXPECT_THAT(finished.output, Not(HasSubstr("ACPI")));
+  EXPECT_TRUE(DeviceTree::Load(folder_->File("given.dtb")).ok());
+  EXPECT_FALSE(std::filesystem::exists(folder_->File("given.rom")));
+}
+
+TEST_F(FakeQemuTest, DryRunShowsTheTable) {
+  options_.dry_run = true;
+  options_.vmm.insert(options_.vmm.end(), {"-bios", "QEMU_EFI.fd"});
+  const Finished finished = Run();
+  EXPECT_EQ(finished.ExitStatus(), 0) << finished.output;
+  EXPECT_THAT(finished.output,
+              AllOf(HasSubstr("\nACPI gets: \\_SB.VTEE { _HID \"PRP0001\""),
+                    HasSubstr("-device pci-testdev,bus=pcie.0,romfile="), HasSubstr("\nnote: ")));
+}
+
+TEST_F(FakeQemuTest, NoDtbLeavesFirmwareAlone) {
+  options_.no_dtb = true;
+  options_.vmm.insert(options_.vmm.end(), {"-bios", "QEMU_EFI.fd"});
+  const Finished finished = Run();
+  EXPECT_EQ(finished.ExitStatus(), 6);
+  EXPECT_THAT(finished.output, AllOf(Not(HasSubstr("-dtb ")), Not(HasSubstr("pci-testdev"))));
+}
+
 TEST_F(FakeQemuTest, NoDtbLeavesTheCommandLineAlone) {
   options_.no_dtb = true;
-  options_.vmm.push_back(folder_->File("prepared.dtb"));  // what the stand-in copies
   const Finished finished = Run();
   EXPECT_EQ(finished.ExitStatus(), 6);
   EXPECT_THAT(finished.output, Not(HasSubstr("-dtb ")));

@@ -10,9 +10,11 @@
 #include <span>
 #include <sstream>
 
+#include "cli/acpi_table.h"
 #include "cli/device_tree.h"
 #include "cli/executable.h"
 #include "cli/install_paths.h"
+#include "cli/option_rom.h"
 #include "cli/qemu_arguments.h"
 #include "cli/supervisor.h"
 #include "cli/tee_node.h"
@@ -171,6 +173,22 @@ class Planner {
     plan_.tree_change = fmt::format("{} in {}", DescribeTeeNode(options_.conduit, spi_),
                                     qemu_->device_tree.empty() ? "QEMU's own tree" : source);
     plan_.vmm_arguments = WithDeviceTree(*qemu_, edited);
+    return qemu_->UsesAcpi() ? PrepareTable() : Status();
+  }
+
+  // Firmware that gives the guest ACPI tables gives it no device tree: the TEE must be in both.
+  Status PrepareTable() {
+    const std::string path = plan_.folder->File("acpi.rom");
+    std::ofstream file(path, std::ios::binary);
+    file << OptionRom(TeeTable(options_.conduit, spi_));
+    if (!file.flush()) return ErrnoError(errno, "cannot write " + path);
+    AddOptionRom(plan_.vmm_arguments, path);
+    plan_.acpi_change = DescribeTeeTable(options_.conduit, spi_);
+    plan_.notes.push_back(
+        "firmware that describes the machine by ACPI tables, as EDK2 does, takes the TEE's from "
+        "the "
+        "option ROM of an added device pci-testdev, unless it enforces Secure Boot; with -machine "
+        "acpi=off the guest gets the device tree instead");
     return {};
   }
 
@@ -179,7 +197,7 @@ class Planner {
     dump.tree_path = path;
     dump.firmware_path = plan_.folder->File("firmware");
     dump.emulate = !plan_.host.problems.empty();
-    if (qemu_->bios || qemu_->pflash) std::ofstream(dump.firmware_path) << std::string(4096, '\0');
+    if (qemu_->HasFirmware()) std::ofstream(dump.firmware_path) << std::string(4096, '\0');
     const std::vector<std::string> arguments = DumpArguments(*qemu_, dump);
     plan_.dump_command = {plan_.vmm_program};
     plan_.dump_command.insert(plan_.dump_command.end(), arguments.begin(), arguments.end());
@@ -273,6 +291,7 @@ std::string Describe(const Plan& plan) {
   line("vteed --check", plan.backend_check);
   if (!plan.dump_command.empty()) line("device tree from", Quote(plan.dump_command));
   line("device tree gets", plan.tree_change);
+  line("ACPI gets", plan.acpi_change);
   std::vector<std::string> vteed = Joined(plan.vteed, plan.vteed_arguments);
   vteed.push_back("--fd=<one per VM>");
   if (!plan.vteed.empty()) line("vteed", Quote(vteed));

@@ -2,7 +2,7 @@
 // The plan of one `vtee run`: all checks made, all command lines ready, nothing started.
 //
 // Making it runs read-only probes: a KVM VM without a vCPU, `vteed --check`, and QEMU with
-// dumpdtb. The plan owns the folder with the edited device tree. Threading: one.
+// dumpdtb. The plan owns the folder with the edited device tree and the option ROM. Threading: one.
 #pragma once
 
 #include <functional>
@@ -30,6 +30,7 @@ struct Plan {
   std::string backend_check;  // what `vteed --check` said
   std::vector<std::string> dump_command;
   std::string tree_change;
+  std::string acpi_change;
   std::optional<TempDir> folder;
   int interrupted_by = 0;  // a signal told vtee to end meanwhile
 };

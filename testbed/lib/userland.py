@@ -11,14 +11,16 @@ from .machine import TO_BUILD_IMAGES, install_lacking
 from .trouble import Trouble
 
 _OPTEE_PACKAGES = ("tee-supplicant", "libteec2", "libckteec0t64", "optee-test-qemu")
-_PACKAGES = ("qemu-system-arm", "busybox-static", "strace", "socat", "libstdc++6",
-             "libsqlite3-0", "libseccomp2", "libcap-ng0", "libfdt1", *_OPTEE_PACKAGES)
+_PACKAGES = ("qemu-system-arm", "qemu-efi-aarch64", "busybox-static", "strace", "socat",
+             "libstdc++6", "libsqlite3-0", "libseccomp2", "libcap-ng0", "libfdt1",
+             *_OPTEE_PACKAGES)
 
 # Left out of the host's root: documents, translations, firmware of machines that are not ours.
 _UNUSED = (
     "etc/init.d", "usr/include", "usr/lib/systemd", "usr/bin/qemu-system-arm", "usr/share/doc",
     "usr/share/info", "usr/share/lintian", "usr/share/locale", "usr/share/man", "usr/share/qemu",
     "usr/share/gdb", "usr/lib/aarch64-linux-gnu/gconv", "usr/share/bug",
+    "usr/share/AAVMF",  # flash images of 64 MiB; QEMU_EFI.fd is the same firmware for -bios
 )
 
 # The guest's root: these and the libraries they need.
