@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "cli/interrupts.h"
 #include "cli/qemu_arguments.h"
 #include "cli/temp_dir.h"
@@ -186,23 +188,28 @@ TEST(TeeNodeTest, RefusesExistingTeeAndTakenInterrupt) {
 }
 
 // The real thing, where it is installed: emulated, so KVM is not needed.
-TEST(TeeNodeTest, EditsTheTreeOfARealQemu) {
+class RealQemuTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(RealQemuTest, ItsTreeTakesTheNode) {
   if (std::system("command -v qemu-system-aarch64 >/dev/null") != 0) GTEST_SKIP() << "no QEMU";
   auto folder = TempDir::Create();
   ASSERT_TRUE(folder.ok());
-  const std::vector<std::string> arguments = {
-      "-M",      "virt,gic-version=host,memory-backend=m0",
-      "-accel",  "kvm",
-      "-cpu",    "host",
-      "-smp",    "2",
-      "-m",      "256",
-      "-object", "memory-backend-memfd,id=m0,size=256M,share=on",
-      "-serial", "mon:stdio",
-      "-device", "virtio-iommu-pci,addr=5",
-      "-kernel", "Image"};
+  const std::string machine = GetParam();
+  std::vector<std::string> arguments = {"-M",      "virt,memory-backend=m0," + machine,
+                                        "-accel",  "kvm",
+                                        "-cpu",    "host",
+                                        "-smp",    "2",
+                                        "-m",      "256",
+                                        "-object", "memory-backend-memfd,id=m0,size=256M,share=on",
+                                        "-serial", "mon:stdio",
+                                        "-bios",   "QEMU_EFI.fd"};
+  if (machine.find("iommu") == std::string::npos) {  // QEMU wants one at most
+    arguments.insert(arguments.end(), {"-device", "virtio-iommu-pci,addr=5"});
+  }
   const QemuCommand qemu = ParseQemu("qemu-system-aarch64", arguments);
   EXPECT_THAT(CheckQemu(qemu, true), testing::IsEmpty());
   DumpOptions dump{folder->File("a.dtb"), folder->File("fw"), /*emulate=*/true};
+  std::ofstream(dump.firmware_path) << std::string(4096, '\0');
   std::string command = "qemu-system-aarch64";
   for (const std::string& word : DumpArguments(qemu, dump)) command += " '" + word + "'";
   ASSERT_EQ(std::system((command + " >/dev/null 2>&1").c_str()), 0) << command;
@@ -211,12 +218,20 @@ TEST(TeeNodeTest, EditsTheTreeOfARealQemu) {
   ASSERT_TRUE(tree.ok()) << tree.error().message;
   const auto used = Used(tree.value());
   EXPECT_THAT(used, testing::IsSupersetOf({1u, 2u, 3u, 6u, 16u, 47u}));
+  EXPECT_FALSE(used.contains(15));
   EXPECT_EQ(AddTeeNode(tree.value(), Conduit::kSmc, {}).value(), 15u);
   const std::string edited = folder->File("b.dtb");
   ASSERT_TRUE(tree->Save(edited).ok());
   EXPECT_GE(DeviceTree::Load(edited).value().Find("/firmware/optee"), 0);
   EXPECT_FALSE(tree->Save(edited).ok()) << "must not overwrite";
 }
+
+// Machines whose interrupt controllers, memory maps or tables differ.
+INSTANTIATE_TEST_SUITE_P(Machines, RealQemuTest,
+                         testing::Values("gic-version=host", "gic-version=2", "gic-version=3",
+                                         "gic-version=3,its=off", "gic-version=2,highmem=off",
+                                         "gic-version=3,highmem=off", "gic-version=3,iommu=smmuv3",
+                                         "gic-version=3,acpi=off", "gic-version=3,mte=on"));
 
 }  // namespace
 }  // namespace vtee::cli
