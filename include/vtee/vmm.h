@@ -70,6 +70,20 @@ int32_t vtee_vm_interrupt(const vtee_vm* vm);
 /* The eventfd that raises it. Before the first slot; leave it out if the VMM has none. */
 int vtee_vm_set_interrupt(vtee_vm* vm, int eventfd);
 
+/* vteed may want to see nothing of the guest's memory but one window that guest and TEE share, made
+ * by the VMM for this purpose: memory from a memfd, zeroed, at this guest-physical address, outside
+ * of the guest's RAM. Then that is the one slot to be told by vtee_vm_set_slot(), after
+ * vtee_vm_set_interrupt() and before a vCPU runs; it stays for the VM's life, other slots are
+ * refused, and the guest's RAM need not be shareable. The VMM zeroes it after VTEE_EVENT_RESET.
+ * Returns 1 if vteed wants a window, 0 if it is to be told the guest's slots. `window->size` is in,
+ * the rest out. */
+struct vtee_window {
+  uint32_t size;
+  uint64_t guest_phys;
+  uint64_t bytes;
+};
+int vtee_vm_window(const vtee_vm* vm, struct vtee_window* window);
+
 #define VTEE_SLOT_READ_ONLY 1u
 
 struct vtee_slot {

@@ -4,7 +4,8 @@
 //                                (or end), then ends with STATUS
 //   cli_test_peer --check ...    as vteed --check
 //   cli_test_peer ... --fd=N     as vteed; FAKE_VTEED says how it behaves: good, crash, stuck,
-//                                refuse. Each start appends its arguments to the file FAKE_RECORD.
+//                                refuse, window. Each start appends its arguments to the file
+//                                FAKE_RECORD.
 #include <poll.h>
 #include <unistd.h>
 
@@ -66,6 +67,7 @@ int Vteed(const std::vector<std::string>& arguments) {
       std::fprintf(stderr, "some log line\nvteed: may not open /dev/tee0; join group tee\n");
       return 2;
     }
+    if (behaviour == "window") std::printf("window: 0x400000@0xe000000\n");
     std::printf("backend: a fake\n");
     return 0;
   }

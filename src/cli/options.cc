@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "dialect/optee/profile.h"
+
 #ifndef VTEE_VERSION
 #error "VTEE_VERSION comes from CMake"
 #endif
@@ -23,7 +25,7 @@ struct RunWords {
 };
 
 constexpr const char* kRunFooter =
-    "\nThe VM's memory must be shareable, for QEMU:\n"
+    "\nThe VM's memory must be shareable (not with --tee-profile static or edk2), for QEMU:\n"
     "  vtee run --backend host -- qemu-system-aarch64 -machine virt,memory-backend=mem0 \\\n"
     "    -accel kvm -cpu host -m 2G -object memory-backend-memfd,id=mem0,size=2G,share=on \\\n"
     "    -kernel Image -append console=ttyAMA0 -nographic\n"
@@ -43,6 +45,12 @@ CLI::Validator OneOf(const std::vector<std::string>& allowed) {
       "");
 }
 
+std::vector<std::string> ProfileNames() {
+  std::vector<std::string> names;
+  for (const optee::Profile& profile : optee::kProfiles) names.emplace_back(profile.name);
+  return names;
+}
+
 CLI::App* AddRun(CLI::App& app, RunWords& words) {
   RunOptions& options = words.options;
   CLI::App* run =
@@ -52,6 +60,14 @@ CLI::App* AddRun(CLI::App& app, RunWords& words) {
                   "Where the TEE is: host[,device=/dev/teeN][,copy=...], fake")
       ->type_name("B");
   run->add_option("--config", options.config, "vteed's configuration file")->type_name("FILE");
+  run->add_option("--tee-profile", options.profile,
+                  "What the guest's driver speaks: linux (default), linux-no-rpc-arg, static, "
+                  "u-boot or edk2")
+      ->check(OneOf(ProfileNames()))
+      ->type_name("P");
+  run->add_option("--window", options.window,
+                  "Shared memory of profiles static and edk2 (default 4M@0xe000000)")
+      ->type_name("SIZE[@ADDRESS]");
   run->add_option("--conduit", words.conduit, "The guest calls by smc (default) or hvc")
       ->check(OneOf({"smc", "hvc"}))
       ->type_name("C");
@@ -93,6 +109,11 @@ Options FinishRun(RunWords& words, std::span<const std::string> vmm) {
   const auto interrupt = ParseInterrupt(words.interrupt);
   if (!interrupt.ok()) return Mistake(interrupt.error().message, hint);
   options.interrupt = interrupt.value();
+  const optee::Profile* profile = optee::FindProfile(options.profile);
+  if (profile != nullptr && !profile->notifications &&
+      options.interrupt.kind == InterruptChoice::Kind::kAuto) {
+    options.interrupt.kind = InterruptChoice::Kind::kNone;
+  }
   return Options{std::move(options), 0};
 }
 

@@ -20,6 +20,8 @@ enum class VmmKind { kAuto, kQemu, kOther };
 struct RunOptions {
   std::string backend;  // empty: vteed's configuration or default
   std::string config;
+  std::string profile;  // of the dialect; empty: vteed's configuration or default
+  std::string window;   // SIZE[@ADDRESS], for vteed to read
   Conduit conduit = Conduit::kSmc;
   InterruptChoice interrupt;
   VmmKind vmm_kind = VmmKind::kAuto;

@@ -59,6 +59,21 @@ TEST(OptionsTest, HasDefaults) {
   EXPECT_EQ(options.run->vmm_kind, VmmKind::kAuto);
 }
 
+TEST(OptionsTest, AProfileWithoutNotificationsNeedsNoInterrupt) {
+  for (const auto& [profile, kind] : {std::pair{"linux", InterruptChoice::Kind::kAuto},
+                                      {"static", InterruptChoice::Kind::kAuto},
+                                      {"u-boot", InterruptChoice::Kind::kNone},
+                                      {"edk2", InterruptChoice::Kind::kNone}}) {
+    const std::vector<std::string> words = {
+        "run", "--tee-profile", profile, "--window", "64K", "--", "x"};
+    const Options options = ParseOptions(words);
+    ASSERT_TRUE(options.run);
+    EXPECT_EQ(options.run->profile, profile);
+    EXPECT_EQ(options.run->window, "64K");
+    EXPECT_EQ(options.run->interrupt.kind, kind) << profile;
+  }
+}
+
 TEST(OptionsTest, MistakesAreOneSentenceWithAHint) {
   struct Mistake {
     std::vector<std::string> words;
@@ -73,6 +88,8 @@ TEST(OptionsTest, MistakesAreOneSentenceWithAHint) {
       {{"run"}, "run needs '--'"},
       {{"run", "--"}, "run needs '--'"},
       {{"run", "--conduit", "smb", "--", "x"}, "--conduit must be smc or hvc, not 'smb'"},
+      {{"run", "--tee-profile", "x", "--", "x"},
+       "--tee-profile must be linux or linux-no-rpc-arg or static or u-boot or edk2, not 'x'"},
       {{"run", "--interrupt", "x", "--", "x"}, "--interrupt must be auto"},
       {{"run", "--backend", "--", "x"}, "--backend needs a value"},
   };

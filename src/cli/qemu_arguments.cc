@@ -280,7 +280,8 @@ QemuCommand ParseQemu(std::string_view program, std::span<const std::string> arg
   return command;
 }
 
-std::vector<std::string> CheckQemu(const QemuCommand& command, bool tree_wanted) {
+std::vector<std::string> CheckQemu(const QemuCommand& command, bool tree_wanted,
+                                   bool memory_wanted) {
   std::vector<std::string> problems;
   if (command.readconfig) {
     problems.push_back(
@@ -294,7 +295,7 @@ std::vector<std::string> CheckQemu(const QemuCommand& command, bool tree_wanted)
   }
   CheckMachine(command, problems);
   if (!IsVirt(command.MachineType())) return problems;
-  CheckMemory(command, problems);
+  if (memory_wanted) CheckMemory(command, problems);
   if (tree_wanted) CheckDeviceTree(command, problems);
   return problems;
 }

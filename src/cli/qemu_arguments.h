@@ -62,8 +62,10 @@ bool LooksLikeQemu(std::string_view program);
 
 QemuCommand ParseQemu(std::string_view program, std::span<const std::string> arguments);
 
-// `tree_wanted`: vtee is to add the TEE's node to the device tree.
-std::vector<std::string> CheckQemu(const QemuCommand& command, bool tree_wanted);
+// `tree_wanted`: vtee is to add the TEE's node to the device tree. `memory_wanted`: vteed is to
+// reach the guest's memory.
+std::vector<std::string> CheckQemu(const QemuCommand& command, bool tree_wanted,
+                                   bool memory_wanted = true);
 
 // The size for -object memory-backend-*: a plain number means MiB for -m, bytes there.
 std::string BackendSize(std::string_view memory_size);

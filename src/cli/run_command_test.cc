@@ -335,6 +335,29 @@ TEST_F(FakeQemuTest, DryRunShowsEverything) {
   EXPECT_THAT(Read(Record()), IsEmpty());
 }
 
+TEST_F(FakeQemuTest, WithAWindowTheMemoryMayBePrivate) {
+  const std::string kPrivate = "the guest's memory is private";
+  options_.vmm = {qemu_, "-M", "virt,accel=kvm", "-m", "1G", "-kernel", "Image"};
+  EXPECT_THAT(Run().output, HasSubstr(kPrivate));
+  options_.profile = "linux-no-rpc-arg";
+  EXPECT_THAT(Run().output, HasSubstr(kPrivate));
+  options_.profile = "static";
+  options_.window = "1M@0x9000000";
+  Finished finished = Run();
+  EXPECT_EQ(finished.ExitStatus(), 6) << finished.output;
+  EXPECT_THAT(finished.output, HasSubstr("ran -M virt,accel=kvm -m 1G -kernel Image -dtb "));
+  options_.dry_run = true;
+  EXPECT_THAT(Run().output, HasSubstr(" --tee-profile=static --window=1M@0x9000000 --name=vm"));
+}
+
+TEST_F(FakeQemuTest, AWindowOfTheConfigurationFileCountsToo) {
+  options_.vmm = {qemu_, "-M", "virt,accel=kvm", "-m", "1G", "-kernel", "Image"};
+  options_.config = "c.toml";
+  EXPECT_THAT(Run().output, HasSubstr("the guest's memory is private"));
+  setenv("FAKE_VTEED", "window", 1);
+  EXPECT_EQ(Run().ExitStatus(), 6);
+}
+
 TEST_F(FakeQemuTest, DryRunListsProblems) {
   options_.dry_run = true;
   host_.problems = {"this machine is strange"};

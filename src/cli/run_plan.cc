@@ -18,6 +18,7 @@
 #include "cli/qemu_arguments.h"
 #include "cli/supervisor.h"
 #include "cli/tee_node.h"
+#include "dialect/optee/profile.h"
 
 namespace vtee::cli {
 namespace {
@@ -53,6 +54,7 @@ class Planner {
     for (const std::string& problem : plan_.host.problems) plan_.problems.push_back(problem);
     LocateParts();
     FindVmm();
+    DecideMemory();
     AnalyzeVmm();
     // Asked first of all that costs something: who has no TEE needs no device tree.
     if (Worthwhile()) CheckBackend();
@@ -98,17 +100,27 @@ class Planner {
     vmm_usable_ = true;
   }
 
+  // Guest and TEE share a window only, or the guest's memory: the profile says, and what a
+  // configuration file says only vteed knows.
+  void DecideMemory() {
+    if (const optee::Profile* profile = optee::FindProfile(options_.profile)) {
+      window_ = profile->window;
+    } else if (!options_.config.empty() && Worthwhile()) {
+      CheckBackend();
+    }
+  }
+
   void AnalyzeVmm() {
     const bool qemu = options_.vmm_kind == VmmKind::kQemu ||
                       (options_.vmm_kind == VmmKind::kAuto && LooksLikeQemu(options_.vmm.front()));
     if (!qemu) {
-      NoTree(fmt::format("vtee does not know the VMM {}; its guest memory must be shareable",
-                         options_.vmm.front()));
+      NoTree(fmt::format("vtee does not know the VMM {}{}", options_.vmm.front(),
+                         window_ ? "" : "; its guest memory must be shareable"));
       return;
     }
     qemu_ = ParseQemu(options_.vmm.front(), plan_.vmm_arguments);
     tree_wanted_ = !options_.no_dtb;
-    std::vector<std::string> problems = CheckQemu(*qemu_, tree_wanted_);
+    std::vector<std::string> problems = CheckQemu(*qemu_, tree_wanted_, !window_);
     if (!problems.empty()) vmm_usable_ = false;
     plan_.problems.insert(plan_.problems.end(), problems.begin(), problems.end());
     if (!tree_wanted_) NoTree("the device tree stays as it is (--no-dtb)");
@@ -151,11 +163,12 @@ class Planner {
   }
 
   void CheckBackend() {
-    if (plan_.vteed.empty()) return;
+    if (plan_.vteed.empty() || !plan_.backend_check.empty()) return;
     // A dry run leaves no log file behind.
     std::vector<std::string> arguments = VteedArguments(/*with_log=*/!options_.dry_run);
     arguments.insert(arguments.begin(), "--check");
     const auto said = Probe(plan_.vteed, arguments, kCheckLimit, "");
+    if (said && ("\n" + *said).find("\nwindow: ") != std::string::npos) window_ = true;
     plan_.backend_check = said ? LastSentence(*said, "vteed") : "refused";
   }
 
@@ -217,6 +230,8 @@ class Planner {
     };
     add("backend", options_.backend);
     add("config", options_.config);
+    add("tee-profile", options_.profile);
+    add("window", options_.window);
     add("name", VmName());
     add("log-level", options_.log_level);
     if (with_log) add("log-file", options_.log_file);
@@ -244,6 +259,7 @@ class Planner {
   Plan plan_;
   std::optional<QemuCommand> qemu_;
   std::optional<std::uint32_t> spi_;
+  bool window_ = false;  // vteed sees a window and none of the guest's memory
   bool vmm_usable_ = false;
   bool tree_wanted_ = false;
 };

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <optional>
 #include <sstream>
 
 // Two weaknesses of toml++ 3.3 that a file could reach (fuzz/config_fuzzer.cc). It asserts, and
@@ -113,6 +114,33 @@ class Reader {
   std::string_view name_;
 };
 
+// In the machine's hole for secure memory of QEMU's virt machine, which is empty under KVM.
+constexpr optee::StaticWindow kDefaultWindow{0x0e00'0000, 4u << 20};
+// Guests with any page size can map such a window, and GET_SHM_CONFIG answers in 32-bit registers.
+constexpr std::uint64_t kWindowUnit = 64u << 10;
+constexpr std::uint64_t kWindowLimit = std::uint64_t{1} << 32;
+
+// "4096", "0x1000", "4K", "4M", "1G"; nothing if it is no such number.
+std::optional<std::uint64_t> ParseBytes(std::string_view text) {
+  int shift = 0;
+  const bool hex = text.starts_with("0x") || text.starts_with("0X");
+  if (hex) text.remove_prefix(2);
+  if (!hex && !text.empty()) {
+    constexpr std::string_view kUnits = "KMG";
+    const std::size_t unit = kUnits.find(text.back());
+    if (unit != std::string_view::npos) {
+      shift = 10 * (static_cast<int>(unit) + 1);
+      text.remove_suffix(1);
+    }
+  }
+  std::uint32_t number = 0;
+  const char* start = text.data();
+  const char* end = start + text.size();
+  const auto [stop, wrong] = std::from_chars(start, end, number, hex ? 16 : 10);
+  if (wrong != std::errc() || stop != end) return std::nullopt;
+  return std::uint64_t{number} << shift;
+}
+
 // One "name=value" of a host backend; false: there is no such setting or value.
 bool ParseHostSetting(std::string_view item, BackendSpec& spec) {
   const std::size_t equals = item.find('=');
@@ -152,6 +180,49 @@ Status ParseBackend(std::string_view option, BackendSpec& spec) {
   return {};
 }
 
+Status ParseProfile(std::string_view name, optee::GuestSetup& setup) {
+  const optee::Profile* profile = optee::FindProfile(name);
+  if (profile == nullptr) {
+    std::string known;
+    for (const optee::Profile& one : optee::kProfiles) {
+      known += (known.empty() ? "" : ", ") + std::string(one.name);
+    }
+    return Error{ErrorCode::kInvalidArgument, "there is no profile '" + std::string(name) +
+                                                  "' of the OP-TEE dialect; it has " + known};
+  }
+  setup.profile = profile;
+  return {};
+}
+
+Status ParseWindow(std::string_view text, optee::StaticWindow& window) {
+  const std::size_t at = text.find('@');
+  const auto size = ParseBytes(text.substr(0, at));
+  const auto base =
+      at == std::string_view::npos ? kDefaultWindow.base : ParseBytes(text.substr(at + 1));
+  if (!size || !base || *size == 0 || (*size | *base) % kWindowUnit != 0 || *base == 0 ||
+      !RangeInside(*base, *size, kWindowLimit)) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "the window '" + std::string(text) +
+                     "' is not SIZE or SIZE@ADDRESS, like 4M@0xe000000: multiples of 64K, not 0, "
+                     "that end below 4G"};
+  }
+  window = {*base, *size};
+  return {};
+}
+
+Status FinishConfig(Config& config) {
+  optee::GuestSetup& setup = config.optee;
+  const optee::Profile& profile = *setup.profile;
+  if (profile.window && setup.window.size == 0) setup.window = kDefaultWindow;
+  if (!profile.window && setup.window.size != 0) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "a shared-memory window is for profiles static and edk2, not " +
+                     std::string(profile.name) + "; add --tee-profile static, or leave it out"};
+  }
+  if (!profile.notifications) config.interrupt = -1;
+  return {};
+}
+
 Status ParseConfig(std::string_view text, std::string_view name, Config& config) {
   const Reader reader(name);
   const toml::parse_result parsed = toml::parse(text, name);
@@ -166,25 +237,33 @@ Status ParseConfig(std::string_view text, std::string_view name, Config& config)
       return reader.At(node.source(), "must be a UUID");
     return {};
   };
-  const auto backend = [&](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::string>();
-    if (!value) return reader.At(node.source(), "must be a string in quotes");
-    const Status parsed_spec = ParseBackend(*value, config.backend);
-    if (!parsed_spec.ok()) return reader.At(node.source(), parsed_spec.error().message);
-    return {};
-  };
   const auto level = [&](const toml::node& node) -> Status {
     auto value = ParseLogLevel(node.value_exact<std::string>().value_or(""));
     if (!value.ok()) return reader.At(node.source(), value.error().message);
     config.log_level = *value;
     return {};
   };
+  const auto word = [&reader](auto parse) {
+    return [&reader, parse](const toml::node& node) -> Status {
+      const auto value = node.value_exact<std::string>();
+      if (!value) return reader.At(node.source(), "must be a string in quotes");
+      const Status parsed_word = parse(*value);
+      if (!parsed_word.ok()) return reader.At(node.source(), parsed_word.error().message);
+      return {};
+    };
+  };
+  const auto backend = [&](std::string_view value) { return ParseBackend(value, config.backend); };
+  const auto profile = [&](std::string_view value) { return ParseProfile(value, config.optee); };
+  const auto window = [&](std::string_view value) {
+    return ParseWindow(value, config.optee.window);
+  };
   const Handlers top = {
       {"name", reader.String(config.name)},
       {"uuid", uuid},
-      {"backend", backend},
+      {"backend", word(backend)},
       {"interrupt", reader.Number(config.interrupt, -1, 987)},
       {"log", reader.Sub({{"level", level}, {"file", reader.String(config.log_file)}})},
+      {"optee", reader.Sub({{"profile", word(profile)}, {"window", word(window)}})},
       {"policy", reader.Sub({
                      {"allow", reader.Uuids(policy.allowed_applications)},
                      {"deny", reader.Uuids(policy.denied_applications)},

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "dialect/optee/profile.h"
 #include "mediator/policy.h"
 #include "tee/types.h"
 
@@ -30,6 +31,7 @@ struct Config {
   LogLevel log_level = LogLevel::kInfo;
   std::string log_file;  // empty: stderr
   mediator::Policy policy;
+  optee::GuestSetup optee;  // window.size 0: the default window, if the profile has one
 };
 
 // Reads `path` into `config`. kInvalidArgument with "file:line:column: what" otherwise.
@@ -39,5 +41,13 @@ Status ParseConfig(std::string_view text, std::string_view name, Config& config)
 
 // "host", "host,device=/dev/tee1,copy=never", "fake": the --backend option.
 Status ParseBackend(std::string_view option, BackendSpec& spec);
+
+// The names of optee::kProfiles, and "SIZE[@ADDRESS]" as in "4M@0xe000000": profile and window.
+Status ParseProfile(std::string_view name, optee::GuestSetup& setup);
+Status ParseWindow(std::string_view text, optee::StaticWindow& window);
+
+// Once file and command line have been read: fills in what follows from the profile, refuses what
+// contradicts it.
+Status FinishConfig(Config& config);
 
 }  // namespace vtee::daemon

@@ -41,6 +41,10 @@ uuid = "7011A688-ddde-4053-a5a9-7b3c4ddf13b8"
 backend = "host,device=/dev/tee1"
 interrupt = 40
 
+[optee]
+profile = "static"
+window = "1M@0x9000000"
+
 [log]
 level = "debug"
 file = "/var/log/vteed.log"
@@ -66,6 +70,9 @@ park_after_us = 1000000
   EXPECT_EQ(config.log_file, "/var/log/vteed.log");
   EXPECT_EQ(config.policy.allowed_applications, std::set{kUuid});
   EXPECT_EQ(config.policy.denied_applications, (std::set{tee::Uuid{}, kUuid}));
+  EXPECT_EQ(config.optee.profile->name, "static");
+  EXPECT_EQ(config.optee.window.size, 1u << 20);
+  EXPECT_EQ(config.optee.window.base, 0x9000000u);
   EXPECT_FALSE(config.policy.rng);
   EXPECT_EQ(config.policy.max_calls, 254u);
   EXPECT_EQ(config.policy.max_sessions, 5u);
@@ -99,6 +106,12 @@ const BadCase kBad[] = {
     {"InterruptIsFloat", "interrupt = 40.0", "f:1:13: ", "whole number"},
     {"InterruptTooLow", "interrupt = -2", "f:1:13: ", "from -1 to 987"},
     {"InterruptTooHigh", "interrupt = 988", "f:1:13: ", "from -1 to 987"},
+    {"ProfileUnknown", "[optee]\nprofile = \"linus\"",
+     "f:2:11: ", "it has linux, linux-no-rpc-arg, static, u-boot, edk2"},
+    {"ProfileIsNumber", "[optee]\nprofile = 1", "f:2:11: ", "must be a string"},
+    {"WindowIsNumber", "[optee]\nwindow = 4096", "f:2:10: ", "must be a string"},
+    {"WindowIsNone", "[optee]\nwindow = \"\"", "f:2:10: ", "like 4M@0xe000000"},
+    {"OpteeKeyUnknown", "[optee]\nprofil = \"static\"", "f:2:1: ", "known here: profile, window"},
     {"LogIsString", "log = \"debug\"", "f:1:7: ", "must be a table"},
     {"LevelUnknown", "[log]\nlevel = \"loud\"", "f:2:9: ", "loud"},
     {"LevelIsNumber", "[log]\nlevel = 3", "f:2:9: ", ""},
@@ -178,6 +191,80 @@ TEST(ConfigTest, ADirectoryIsNoConfiguration) {
   Config config;
   const Status status = LoadConfig(::testing::TempDir(), config);
   EXPECT_FALSE(status.ok());
+}
+
+// ---- profile and window -------------------------------------------------------------------
+
+TEST(ParseWindowTest, GoodOnes) {
+  struct Good {
+    const char* text;
+    std::uint64_t size, base;
+  };
+  for (const Good& good :
+       {Good{"4M", 4u << 20, 0xe000000}, Good{"64K@0x10000", 64u << 10, 0x10000},
+        Good{"65536@1G", 65536, 1u << 30}, Good{"0x400000@0XE000000", 4u << 20, 0xe000000},
+        Good{"3G@1G", 3ull << 30, 1u << 30}}) {
+    optee::StaticWindow window;
+    ASSERT_TRUE(ParseWindow(good.text, window).ok()) << good.text;
+    EXPECT_EQ(window.size, good.size) << good.text;
+    EXPECT_EQ(window.base, good.base) << good.text;
+  }
+}
+
+TEST(ParseWindowTest, BadOnes) {
+  for (const char* text : {"",
+                           "@",
+                           "M",
+                           "4M@",
+                           "@0xe000000",
+                           "0",
+                           "4K",
+                           "4097",
+                           "4M@0xe001000",
+                           "4M@0",
+                           "-4M",
+                           "4m",
+                           "4M@0xg",
+                           "0x",
+                           "4 M",
+                           "4M@0xe000000 ",
+                           "4M@0xe000000@1",
+                           "4G",
+                           "3G@2G",
+                           "4M@0xfffff0000",
+                           "18446744073709551615",
+                           "4294967296",
+                           "0x4M",
+                           "4MK"}) {
+    optee::StaticWindow window{1, 1};
+    const Status status = ParseWindow(text, window);
+    ASSERT_FALSE(status.ok()) << text;
+    EXPECT_EQ(status.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_EQ(window.size, 1u) << "untouched";
+  }
+}
+
+TEST(FinishConfigTest, TheProfileDecidesOnWindowAndInterrupt) {
+  for (const optee::Profile& profile : optee::kProfiles) {
+    Config config;
+    config.interrupt = 40;
+    ASSERT_TRUE(ParseProfile(profile.name, config.optee).ok());
+    ASSERT_TRUE(FinishConfig(config).ok()) << profile.name;
+    EXPECT_EQ(config.interrupt, profile.notifications ? 40 : -1) << profile.name;
+    EXPECT_EQ(config.optee.window.size, profile.window ? 4u << 20 : 0u) << profile.name;
+    EXPECT_EQ(config.optee.window.base, profile.window ? 0xe000000u : 0u) << profile.name;
+  }
+}
+
+TEST(FinishConfigTest, AWindowNeedsAProfileThatHasOne) {
+  Config config;
+  ASSERT_TRUE(ParseWindow("1M", config.optee.window).ok());
+  const Status status = FinishConfig(config);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message.find("--tee-profile static"), std::string::npos);
+  ASSERT_TRUE(ParseProfile("edk2", config.optee).ok());
+  EXPECT_TRUE(FinishConfig(config).ok());
+  EXPECT_EQ(config.optee.window.size, 1u << 20) << "not the default one";
 }
 
 // ---- the --backend option -----------------------------------------------------------------

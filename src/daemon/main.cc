@@ -107,6 +107,8 @@ int Run(Options& options) {
   auto backend = MakeBackend(config.backend);
   if (!backend.ok()) return Fail(backend.error(), kUsageStatus);
   if (options.action == Options::Action::kCheck) {
+    const optee::StaticWindow& window = config.optee.window;
+    if (window.size != 0) std::printf("window: %#lx@%#lx\n", window.size, window.base);
     std::printf("backend: %s\n", backend.value()->capabilities().description.c_str());
     return 0;
   }

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "vmm/protocol.h"
+
 #ifndef VTEE_VERSION
 #error "VTEE_VERSION comes from CMake"
 #endif
@@ -16,13 +18,16 @@ namespace {
 constexpr int kUsageStatus = 2;
 
 void PrintCapabilities() {
+  nlohmann::json profiles = nlohmann::json::array();
+  for (const optee::Profile& profile : optee::kProfiles) profiles.push_back(profile.name);
   const nlohmann::json capabilities = {
       {"type", "tee"},
       {"version", VTEE_VERSION},
-      {"protocol", {{"major", 1}, {"minor", 0}}},
+      {"protocol", {{"major", vmm::kProtocolMajor}, {"minor", vmm::kProtocolMinor}}},
       {"features", {"fd", "socket-path", "config", "sd-notify", "check"}},
       {"backends", {"host", "fake"}},
       {"dialects", {"optee"}},
+      {"profiles", {{"optee", profiles}}},
   };
   std::printf("%s\n", capabilities.dump(2).c_str());
 }
@@ -34,7 +39,7 @@ int Mistake(const std::string& message) {
 
 // What the command line says; the configuration file is read first, so these win over it.
 struct Given {
-  std::string config_path, backend, name, log_level, log_file;
+  std::string config_path, backend, name, log_level, log_file, profile, window;
   std::int32_t interrupt = -1;
 };
 
@@ -43,6 +48,9 @@ Status Apply(const Given& given, const CLI::App& app, Config& config) {
   if (!given.backend.empty()) VTEE_TRY(ParseBackend(given.backend, config.backend));
   if (!given.name.empty()) config.name = given.name;
   if (app.count("--interrupt") > 0) config.interrupt = given.interrupt;
+  if (!given.profile.empty()) VTEE_TRY(ParseProfile(given.profile, config.optee));
+  if (!given.window.empty()) VTEE_TRY(ParseWindow(given.window, config.optee.window));
+  VTEE_TRY(FinishConfig(config));
   if (!given.log_level.empty()) {
     VTEE_ASSIGN_OR_RETURN(config.log_level, ParseLogLevel(given.log_level));
   }
@@ -69,6 +77,12 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--interrupt", given.interrupt,
                  "SPI number that raises notifications in the guest, -1: none")
       ->check(CLI::Range(-1, 987));
+  app.add_option("--tee-profile", given.profile,
+                 "What the guest's driver speaks: linux (default), linux-no-rpc-arg, static, "
+                 "u-boot or edk2");
+  app.add_option("--window", given.window,
+                 "Shared memory of profiles static and edk2: SIZE[@ADDRESS], default "
+                 "4M@0xe000000");
   app.add_option("--name", given.name, "The VM's name, for the log");
   app.add_option("--log-level", given.log_level, "debug, info, warning or error");
   app.add_option("--log-file", given.log_file, "Append the log here instead of stderr");

@@ -36,7 +36,8 @@ Vm::Vm(const Config& config, const WaitTimes& times, std::unique_ptr<tee::Backen
       times_(times),
       identity_{config.name, config.uuid},
       backend_(std::move(backend)),
-      dialect_(std::make_unique<optee::OpteeDialect>(memory_, *backend_, config.policy)) {
+      dialect_(
+          std::make_unique<optee::OpteeDialect>(memory_, *backend_, config.policy, config.optee)) {
   backend_->OnLifeEvent(tee::LifeEvent::kCreated, identity_);
 }
 
@@ -61,8 +62,7 @@ Status Vm::HandlePacket(int socket, Packet packet) {
     case ControlType::kSetSlot:
       return Ack(socket, message.type, SetSlot(message.slot, packet));
     case ControlType::kRemoveSlot:
-      memory_.RemoveSlot(guest::SlotId(message.slot.slot));
-      return Ack(socket, message.type, 0);
+      return Ack(socket, message.type, RemoveSlot(message.slot));
     case ControlType::kInterrupt:
       if (packet.fds.size() != 1) return Protocol("an interrupt without its descriptor");
       dialect_->SetInterrupt(std::move(packet.fds[0]));
@@ -79,10 +79,16 @@ Status Vm::Hello(int socket, const ControlMessage& message, Packet& packet) {
   ControlMessage reply = NewMessage(ControlType::kHelloReply);
   reply.hello_reply.vteed_pid = static_cast<std::uint32_t>(getpid());
   reply.hello_reply.interrupt_gsi = config_.interrupt;
+  reply.hello_reply.window_base = config_.optee.window.base;
+  reply.hello_reply.window_size = config_.optee.window.size;
   Status outcome;
   if (message.major != vmm::kProtocolMajor) {
     outcome = Protocol("the VMM side speaks version " + std::to_string(message.major) +
                        " of the vtee protocol and this vteed version 1; install matching versions");
+  } else if (config_.optee.window.size != 0 && message.minor < vmm::kMinorWithWindow) {
+    outcome = Protocol("profile " + std::string(config_.optee.profile->name) +
+                       " needs a shared-memory window, which this VMM side (protocol 1.0) cannot "
+                       "make; use this version's libvtee-kvm.so or libvtee-vmm");
   } else if (mailboxes_ || packet.fds.size() != 1) {
     outcome = Protocol("a second hello, or one without its ring");
   } else {
@@ -115,6 +121,29 @@ Status Vm::Hello(int socket, const ControlMessage& message, Packet& packet) {
   return Send(socket, reply);
 }
 
+// With a window vteed sees nothing of the guest's but the window, and it stays where it is: the
+// TEE may hold it for as long as the VM lives.
+Status Vm::CheckWindowSlot(const vmm::SlotBody& body) const {
+  const optee::StaticWindow& window = config_.optee.window;
+  if (window.size == 0) return {};
+  const bool exact = body.guest_phys == window.base && body.size == window.size &&
+                     (body.flags & vmm::kSlotReadOnly) == 0;
+  if (exact && !has_window_) return {};
+  return Error{ErrorCode::kInvalidArgument,
+               exact ? "the window's memory cannot be replaced"
+                     : "vteed takes the window's slot only; the VMM must not announce others"};
+}
+
+std::uint32_t Vm::RemoveSlot(const vmm::SlotBody& body) {
+  if (config_.optee.window.size != 0) {
+    Log(LogLevel::kError, "slot.refused",
+        {{"slot", body.slot}, {"error", "the window's memory cannot be removed"}});
+    return 1;
+  }
+  memory_.RemoveSlot(guest::SlotId(body.slot));
+  return 0;
+}
+
 std::uint32_t Vm::SetSlot(const vmm::SlotBody& body, Packet& packet) {
   guest::SlotSpec spec;
   spec.id = guest::SlotId(body.slot);
@@ -124,11 +153,13 @@ std::uint32_t Vm::SetSlot(const vmm::SlotBody& body, Packet& packet) {
   spec.read_only = (body.flags & vmm::kSlotReadOnly) != 0;
   UniqueFd file = packet.fds.empty() ? UniqueFd() : std::move(packet.fds[0]);
   const bool shared = file.valid();
-  const Status set = memory_.SetSlot(spec, std::move(file));
+  Status set = CheckWindowSlot(body);
+  if (set.ok()) set = memory_.SetSlot(spec, std::move(file));
   if (!set.ok()) {
     Log(LogLevel::kError, "slot.refused", {{"slot", body.slot}, {"error", set.error().message}});
     return 1;
   }
+  has_window_ = config_.optee.window.size != 0;
   Log(LogLevel::kDebug, "slot.set",
       {{"slot", body.slot},
        {"ipa", Hex(body.guest_phys)},

@@ -35,6 +35,8 @@ class Vm {
  private:
   Status Hello(int socket, const vmm::ControlMessage& message, Packet& packet);
   std::uint32_t SetSlot(const vmm::SlotBody& body, Packet& packet);
+  std::uint32_t RemoveSlot(const vmm::SlotBody& body);
+  Status CheckWindowSlot(const vmm::SlotBody& body) const;
   Status Life(const vmm::LifeBody& body);
   Status Ack(int socket, vmm::ControlType of, std::uint32_t status);
 
@@ -45,6 +47,7 @@ class Vm {
   std::unique_ptr<tee::Backend> backend_;
   std::unique_ptr<mediator::Dialect> dialect_;
   std::unique_ptr<MailboxServer> mailboxes_;
+  bool has_window_ = false;
 };
 
 }  // namespace vtee::daemon

@@ -241,6 +241,75 @@ TEST_F(VmTest, ANewerMinorIsWelcome) {
   EXPECT_TRUE(Deliver(hello, std::span(&ring, 1)).ok());
 }
 
+// ---- a window instead of the guest's memory -------------------------------------------------
+
+class VmWindowTest : public VmTest {
+ protected:
+  static constexpr std::uint64_t kWindowBytes = kRamBytes;
+
+  // The guest's messages lie at the start of the window as they otherwise do in its RAM.
+  VmWindowTest() {
+    config_.optee = {optee::FindProfile("static"), {kRam, kWindowBytes}};
+    vm_ = std::make_unique<Vm>(config_, WaitTimes{200, 2'000},
+                               std::make_unique<WatchedBackend>(tee_));
+  }
+  std::uint64_t ShmConfig() {
+    const auto reply = vmm_.Call(0, {optee::smc::kGetShmConfig});
+    EXPECT_TRUE(reply);
+    return reply ? reply->x[0] : ~std::uint64_t{0};
+  }
+};
+
+TEST_F(VmWindowTest, TheHelloAsksForIt) {
+  const int ring = vmm_.ring().get();
+  ASSERT_TRUE(Deliver(HelloMessage(), std::span(&ring, 1)).ok());
+  const auto reply = Answer();
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->hello_reply.window_base, kRam);
+  EXPECT_EQ(reply->hello_reply.window_size, kWindowBytes);
+}
+
+TEST_F(VmWindowTest, AVmmSideThatKnowsNoWindowIsToldWhatToInstall) {
+  ControlMessage hello = HelloMessage();
+  hello.minor = 0;
+  const int ring = vmm_.ring().get();
+  EXPECT_FALSE(Deliver(hello, std::span(&ring, 1)).ok());
+  const auto reply = Answer();
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->hello_reply.status, 1u);
+  EXPECT_NE(std::string(reply->hello_reply.text).find("libvtee-kvm.so"), std::string::npos);
+}
+
+TEST_F(VmWindowTest, IsAllThatVteedSees) {
+  SayHello();
+  EXPECT_EQ(ShmConfig(), optee::ret::kNotAvailable) << "not there yet";
+  EXPECT_NE(SetSlot(0, 0x8000'0000, kWindowBytes, ram_.get()), 0u) << "the guest's RAM";
+  EXPECT_NE(SetSlot(0, kRam, kWindowBytes / 2, ram_.get()), 0u) << "half of it";
+  EXPECT_NE(SetSlot(0, kRam, kWindowBytes, ram_.get(), vmm::kSlotReadOnly), 0u);
+  EXPECT_EQ(SetSlot(5, kRam, kWindowBytes, ram_.get()), 0u);
+  EXPECT_EQ(ShmConfig(), optee::ret::kOk);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+  EXPECT_EQ(header_.ret, tee::code::kSuccess);
+  // It stays: the TEE may hold it.
+  EXPECT_NE(SetSlot(5, kRam, kWindowBytes, ram_.get()), 0u);
+  EXPECT_NE(SetSlot(6, 0x8000'0000, kWindowBytes, ram_.get()), 0u);
+  ControlMessage remove = Message(ControlType::kRemoveSlot);
+  remove.slot.slot = 5;
+  EXPECT_TRUE(Deliver(remove).ok());
+  EXPECT_NE(ExpectAck(ControlType::kRemoveSlot), 0u);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+}
+
+TEST_F(VmWindowTest, StaysOverAReset) {
+  SayHello();
+  ASSERT_EQ(SetSlot(5, kRam, kWindowBytes, ram_.get()), 0u);
+  ASSERT_EQ(OpenSession(), optee::ret::kOk);
+  EXPECT_EQ(SendLife(vmm::LifeKind::kReset), 0u);
+  EXPECT_EQ(tee_->counters().open_sessions, 0u);
+  EXPECT_EQ(ShmConfig(), optee::ret::kOk);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+}
+
 TEST_F(VmTest, ASecondHelloEndsTheConnection) {
   SayHello();
   const int ring = vmm_.ring().get();

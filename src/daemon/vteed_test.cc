@@ -96,6 +96,8 @@ TEST_F(VteedTest, PrintsItsCapabilitiesAsJson) {
   const auto json = nlohmann::json::parse(Said("out"));
   EXPECT_EQ(json["type"], "tee");
   EXPECT_EQ(json["protocol"]["major"], 1);
+  EXPECT_EQ(json["profiles"]["optee"],
+            (std::vector<std::string>{"linux", "linux-no-rpc-arg", "static", "u-boot", "edk2"}));
   EXPECT_FALSE(json["features"].empty());
 }
 
@@ -177,6 +179,9 @@ TEST_F(VteedTest, MistakesAreOneSentenceAndStatusTwo) {
       {{"--check", "--backend", "fake", "--config", Path("bad.toml")}, "bad.toml:3:1"},
       {{"--check", "--backend", "fake", "--config", Path("none.toml")}, "none.toml"},
       {{"--check", "--backend", "fake", "--log-level", "loud"}, "loud"},
+      {{"--check", "--backend", "fake", "--tee-profile", "linus"}, "linux-no-rpc-arg"},
+      {{"--check", "--backend", "fake", "--window", "4M"}, "--tee-profile static"},
+      {{"--check", "--backend", "fake", "--window", "4K"}, "4M@0xe000000"},
   };
   for (const auto& [arguments, wanted] : cases) {
     std::filesystem::remove(Path("err"));
@@ -190,6 +195,12 @@ TEST_F(VteedTest, MistakesAreOneSentenceAndStatusTwo) {
 TEST_F(VteedTest, CheckSaysWhichTee) {
   EXPECT_EQ(Run({"--check", "--backend", "fake"}), 0);
   EXPECT_NE(Said("out").find("backend:"), std::string::npos);
+  EXPECT_EQ(Said("out").find("window:"), std::string::npos);
+}
+
+TEST_F(VteedTest, CheckSaysWhichWindow) {
+  EXPECT_EQ(Run({"--check", "--backend", "fake", "--tee-profile", "static"}), 0);
+  EXPECT_EQ(Said("out").rfind("window: 0x400000@0xe000000\nbackend: ", 0), 0u) << Said("out");
 }
 
 }  // namespace

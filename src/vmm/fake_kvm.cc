@@ -114,9 +114,19 @@ int FakeKvm::VmIoctl(Vm& vm, std::uint32_t request, void* argument) {
       kvm::MemoryRegion region;
       std::memcpy(&region, argument, sizeof region);
       if (region.memory_size % 4096 != 0) return Fail(EINVAL);
+      if (region.slot >= static_cast<std::uint32_t>(memslots)) return Fail(EINVAL);
+      for (const auto& [number, other] : vm.slots) {
+        if (number == region.slot || other.memory_size == 0 || region.memory_size == 0) continue;
+        if (region.guest_phys_addr < other.guest_phys_addr + other.memory_size &&
+            other.guest_phys_addr < region.guest_phys_addr + region.memory_size) {
+          return Fail(EEXIST);
+        }
+      }
       vm.slots[region.slot] = region;
       return 0;
     }
+    case kvm::kCheckExtension:
+      return reinterpret_cast<std::uintptr_t>(argument) == kvm::kCapNrMemslots ? memslots : 0;
     case kvm::kSetDeviceAttr: {
       if (filter_errno != 0 && vm.filters.size() >= filters_before_error) {
         return Fail(filter_errno);

@@ -53,6 +53,7 @@ class FakeKvm {
   int filter_errno = 0;  // what KVM_SET_DEVICE_ATTR fails with
   std::size_t filters_before_error = 0;
   int irqfd_errno = 0;
+  int memslots = 32767;    // KVM_CAP_NR_MEMSLOTS
   int passed_through = 0;  // ioctls that are none of KVM's
 
  private:

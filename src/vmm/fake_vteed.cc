@@ -80,6 +80,9 @@ bool FakeVteed::ServeHello() {
     reply.hello_reply.ranges[i] = options_.ranges[i];
   }
   reply.hello_reply.interrupt_gsi = options_.interrupt_gsi;
+  reply.hello_reply.window_base = options_.window_base;
+  reply.hello_reply.window_size = options_.window_size;
+  reply.minor = options_.minor;
   reply.hello_reply.vteed_pid = 4711;
   // Deliberately allowed to fill the field to its last byte, as a hostile vteed might.
   std::memcpy(reply.hello_reply.text, options_.text.data(),

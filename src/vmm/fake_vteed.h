@@ -29,6 +29,9 @@ class FakeVteed {
   struct Options {
     std::vector<FilterRange> ranges = {{0x32000000, 0x10000, 8, 0}, {0xb2000000, 0x10000, 4, 0}};
     std::int32_t interrupt_gsi = -1;
+    std::uint64_t window_base = 0;
+    std::uint64_t window_size = 0;
+    std::uint16_t minor = kProtocolMinor;
     std::uint32_t status = 0;
     std::string text;
     std::uint16_t major = kProtocolMajor;

@@ -85,13 +85,22 @@ AttachState KvmShim::Attach(KvmVm& vm) {
     return AttachState::kFailed;
   }
   const AttachState filtered = InstallFilter(vm, *link);
-  if (filtered != AttachState::kAttached) {
+  if (filtered != AttachState::kAttached || !InstallWindow(vm, *link)) {
     VmLink::Destroy(link);
-    return filtered;
+    return filtered == AttachState::kAttached ? AttachState::kFailed : filtered;
   }
   vm.link = link;
   // Before the slots: their acknowledgements then tell that vteed has the interrupt, too.
   ConnectInterrupt(vm);
+  if (vm.window.valid()) {
+    SendWindow(vm);
+  } else {
+    SendSlots(vm);
+  }
+  return AttachState::kAttached;
+}
+
+void KvmShim::SendSlots(KvmVm& vm) {
   const KvmSlot* largest = nullptr;
   for (KvmSlot& slot : vm.slots) {
     SendSlot(vm, slot);
@@ -104,7 +113,6 @@ AttachState KvmShim::Attach(KvmVm& vm) {
     vm.warned_unshareable = true;
     SayUnshareable(config_.sink, largest->region);
   }
-  return AttachState::kAttached;
 }
 
 AttachState KvmShim::InstallFilter(KvmVm& vm, const VmLink& link) {
@@ -197,7 +205,7 @@ bool KvmShim::NoteSlot(KvmVm& vm, const kvm::MemoryRegion& region) {
   }
   if (region.memory_size == 0) return true;
   if (!vm.slots.Push(KvmSlot{region, false, false})) return false;
-  if (vm.link == nullptr) return true;
+  if (vm.link == nullptr || vm.window.valid()) return true;
   KvmSlot& slot = vm.slots[vm.slots.size() - 1];
   SendSlot(vm, slot);
   if (slot.shared || ReadOnly(region) || vm.warned_unshareable) return true;

@@ -14,6 +14,7 @@ namespace vtee::vmm {
 struct KvmObjects::Garbage {
   VmLink* link = nullptr;
   OwnFd interrupt;
+  Window window;
   void* run = nullptr;
   std::uint32_t run_size = 0;
 
@@ -73,6 +74,7 @@ bool KvmObjects::AddVm(int fd, std::uint32_t vcpu_mmap_size) {
   vm->slots.Clear();
   vm->range_count = 0;
   vm->warned_unshareable = false;
+  vm->warned_window = false;
   vm->failed_at = 0;
   if (table_.Set(fd, vm)) return true;
   vm->next_free = free_vms_;
@@ -138,6 +140,7 @@ void KvmObjects::RecycleIfUnused(KvmObject* object, Garbage& garbage) {
     auto* vm = static_cast<KvmVm*>(object);
     garbage.link = std::exchange(vm->link, nullptr);
     garbage.interrupt = std::move(vm->interrupt);
+    garbage.window = std::move(vm->window);
     vm->next_free = free_vms_;
     free_vms_ = vm;
     return;

@@ -18,6 +18,7 @@
 #include "vmm/own_fd.h"
 #include "vmm/runtime.h"
 #include "vmm/vm_link.h"
+#include "vmm/window.h"
 
 namespace vtee::vmm {
 
@@ -57,9 +58,12 @@ struct KvmVm : KvmObject {
   PodArray<KvmSlot> slots;
   VmLink* link = nullptr;  // set once, before state becomes kAttached
   OwnFd interrupt;
+  Window window;                              // valid: the only memory that vteed sees ...
+  kvm::MemoryRegion window_slot = {};         // ... and where KVM has it
   FilterRange ranges[kMaxFilterRanges] = {};  // installed in KVM; fixed once state is not kNew
   std::uint32_t range_count = 0;
   bool warned_unshareable = false;
+  bool warned_window = false;
   std::uint64_t failed_at = 0;  // ns
 };
 

@@ -141,6 +141,7 @@ void KvmShim::SendReset(KvmVm& vm) {
   vm.reset_by.store(nullptr);
   vm.resets.fetch_add(1);
   if (vm.link != nullptr) vm.link->SendLife(LifeKind::kReset);
+  vm.window.Clear();  // nothing of before the reset writes there any more
 }
 
 }  // namespace vtee::vmm

@@ -92,10 +92,21 @@ int KvmShim::CreateVcpu(int fd, KvmVm& vm, void* argument) {
 int KvmShim::SetMemoryRegion(int fd, KvmVm& vm, unsigned long request, void* argument) {
   // Under the lock, so that vteed hears of changes in the order in which KVM made them.
   const MutexLock lock(vm.mutex);
+  kvm::MemoryRegion region{};
+  if (vm.window.valid()) {
+    std::memcpy(&region, argument, sizeof region);
+    if (TakesWindowSlot(vm, region)) {
+      errno = EINVAL;  // as for a number that KVM does not have
+      return -1;
+    }
+  }
   const int rc = config_.ioctl(fd, request, argument);
-  if (rc < 0) return rc;
   const int saved_errno = errno;
-  kvm::MemoryRegion region;
+  if (rc < 0) {
+    SayIfWindowIsInTheWay(vm, region);
+    errno = saved_errno;
+    return rc;
+  }
   std::memcpy(&region, argument, sizeof region);
   NoteSlot(vm, region);
   errno = saved_errno;

@@ -70,8 +70,15 @@ class KvmShim {
   OwnFd OpenControl(Text& error);
   bool BrokerMissing();
   int FailRun(KvmVm& vm);
+  void SendSlots(KvmVm& vm);
   void SendSlot(KvmVm& vm, KvmSlot& slot);
   bool NoteSlot(KvmVm& vm, const kvm::MemoryRegion& region);
+
+  // kvm_window.cc: memory of the shim's own
+  bool InstallWindow(KvmVm& vm, const VmLink& link);
+  void SendWindow(KvmVm& vm);
+  bool TakesWindowSlot(KvmVm& vm, const kvm::MemoryRegion& region);
+  void SayIfWindowIsInTheWay(KvmVm& vm, const kvm::MemoryRegion& region);
 
   // kvm_run.cc: secure calls
   int Run(int fd, KvmVcpu& vcpu, void* argument);

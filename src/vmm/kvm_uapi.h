@@ -14,6 +14,7 @@ namespace vtee::vmm::kvm {
 
 // include/uapi/linux/kvm.h
 inline constexpr std::uint32_t kCreateVm = 0xae01;         // KVM_CREATE_VM
+inline constexpr std::uint32_t kCheckExtension = 0xae03;   // KVM_CHECK_EXTENSION
 inline constexpr std::uint32_t kGetVcpuMmapSize = 0xae04;  // KVM_GET_VCPU_MMAP_SIZE
 inline constexpr std::uint32_t kCreateVcpu = 0xae41;       // KVM_CREATE_VCPU
 inline constexpr std::uint32_t kSetUserMemoryRegion = 0x4020ae46;
@@ -30,6 +31,8 @@ inline constexpr std::uint32_t kExitHypercall = 3;     // KVM_EXIT_HYPERCALL
 inline constexpr std::uint32_t kExitIntr = 10;         // KVM_EXIT_INTR
 inline constexpr std::uint32_t kExitSystemEvent = 24;  // KVM_EXIT_SYSTEM_EVENT
 inline constexpr std::uint32_t kSystemEventReset = 2;  // KVM_SYSTEM_EVENT_RESET
+
+inline constexpr std::uintptr_t kCapNrMemslots = 10;  // KVM_CAP_NR_MEMSLOTS
 
 inline constexpr std::uint32_t kMemReadOnly = 1u << 1;  // KVM_MEM_READONLY
 

@@ -11,6 +11,8 @@ namespace vtee::vmm {
 namespace {
 
 static_assert(kvm::kCreateVm == KVM_CREATE_VM);
+static_assert(kvm::kCheckExtension == KVM_CHECK_EXTENSION);
+static_assert(kvm::kCapNrMemslots == KVM_CAP_NR_MEMSLOTS);
 static_assert(kvm::kGetVcpuMmapSize == KVM_GET_VCPU_MMAP_SIZE);
 static_assert(kvm::kCreateVcpu == KVM_CREATE_VCPU);
 static_assert(kvm::kSetUserMemoryRegion == KVM_SET_USER_MEMORY_REGION);

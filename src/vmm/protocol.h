@@ -21,7 +21,8 @@ namespace vtee::vmm {
 
 inline constexpr std::uint32_t kProtocolMagic = 0x65657476;  // "vtee"
 inline constexpr std::uint16_t kProtocolMajor = 1;           // must match
-inline constexpr std::uint16_t kProtocolMinor = 0;           // the smaller one's features are used
+inline constexpr std::uint16_t kProtocolMinor = 1;           // the smaller one's features are used
+inline constexpr std::uint16_t kMinorWithWindow = 1;         // shared-memory window in kHelloReply
 
 inline constexpr std::size_t kMaxVcpus = 512;
 inline constexpr std::size_t kMaxFilterRanges = 16;
@@ -115,8 +116,13 @@ struct HelloReplyBody {
   FilterRange ranges[kMaxFilterRanges];  // function ids to route to userspace
   std::int32_t interrupt_gsi;            // SPI number (INTID - 32) to raise, -1: none
   std::uint32_t vteed_pid;
-  char text[256];  // NUL-terminated
+  char text[240];  // NUL-terminated
+  // From 1.1 on: the one memory slot that vteed wants, which the VMM side makes outside of the
+  // guest's RAM. Size 0: none; vteed is told all slots.
+  std::uint64_t window_base;
+  std::uint64_t window_size;
 };
+static_assert(offsetof(HelloReplyBody, window_base) == 512);
 
 inline constexpr std::uint32_t kSlotReadOnly = 1;
 

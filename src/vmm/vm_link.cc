@@ -19,7 +19,7 @@ constexpr std::uint32_t kSlotTimeoutMs = 10'000;
 constexpr std::uint32_t kLifeTimeoutMs = 30'000;
 
 // vteed's sentence, made safe to print: bounded and without control characters.
-void CopySentence(const char (&from)[256], char (&to)[256]) {
+void CopySentence(const char (&from)[sizeof HelloReplyBody::text], char (&to)[256]) {
   std::size_t length = 0;
   for (; length < sizeof from - 1 && from[length] != '\0'; ++length) {
     to[length] = from[length] >= ' ' && from[length] <= '~' ? from[length] : '?';
@@ -129,10 +129,11 @@ bool VmLink::SayHello(std::uint32_t timeout_ms, Text& error) {
   auto* header = static_cast<RingHeader*>(ring_);
   const std::uint32_t spinners = __atomic_load_n(&header->spinners, __ATOMIC_RELAXED);
   spinners_.set_limit(std::clamp<std::uint32_t>(spinners, 1, kMaxVcpus));
-  return JudgeReply(message.hello_reply, message.major, error);
+  return JudgeReply(message.hello_reply, message.major, message.minor, error);
 }
 
-bool VmLink::JudgeReply(const HelloReplyBody& reply, std::uint16_t major, Text& error) {
+bool VmLink::JudgeReply(const HelloReplyBody& reply, std::uint16_t major, std::uint16_t minor,
+                        Text& error) {
   char sentence[256];
   CopySentence(reply.text, sentence);
   if (reply.status != 0) {
@@ -162,6 +163,17 @@ bool VmLink::JudgeReply(const HelloReplyBody& reply, std::uint16_t major, Text& 
     return false;
   }
   hello_ = reply;
+  if (minor < kMinorWithWindow) hello_.window_base = hello_.window_size = 0;
+  constexpr std::uint64_t kPage = 4096;
+  constexpr std::uint64_t kEnd = std::uint64_t{1} << 52;
+  const std::uint64_t base = hello_.window_base;
+  const std::uint64_t size = hello_.window_size;
+  if ((base | size) % kPage != 0 || base > kEnd || size > kEnd - base) {
+    error.Format(
+        "vteed wants a shared-memory window that cannot be; install vteed and the VMM "
+        "side from the same vtee release");
+    return false;
+  }
   health_.SetPeer(control_.get(), reply.vteed_pid);
   return true;
 }

@@ -36,6 +36,9 @@ class VmLink {
   const FilterRange* ranges() const { return hello_.ranges; }
   std::uint32_t range_count() const { return hello_.range_count; }
   std::int32_t interrupt_gsi() const { return hello_.interrupt_gsi; }
+  // The one slot that vteed wants to be told, to be made outside of the guest's RAM; size 0: all.
+  std::uint64_t window_base() const { return hello_.window_base; }
+  std::uint64_t window_size() const { return hello_.window_size; }
   std::uint32_t vcpu_capacity() const { return vcpus_; }
   PeerHealth& health() { return health_; }
 
@@ -55,7 +58,8 @@ class VmLink {
 
   bool MakeRing(Text& error);
   bool SayHello(std::uint32_t timeout_ms, Text& error);
-  bool JudgeReply(const HelloReplyBody& reply, std::uint16_t major, Text& error);
+  bool JudgeReply(const HelloReplyBody& reply, std::uint16_t major, std::uint16_t minor,
+                  Text& error);
   Answer Request(const ControlMessage& message, int fd, std::uint32_t timeout_ms);
   Answer FailRequest(ControlResult result);
 

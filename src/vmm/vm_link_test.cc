@@ -144,7 +144,7 @@ TEST_F(VmLinkTest, RefusedAttachQuotesVteedSafely) {
   EXPECT_STREQ(error_.bytes, "no /dev/tee0;?[31m load the driver?");
   options.text = std::string(400, 'A');  // not terminated
   ASSERT_EQ(Attach(options), nullptr);
-  EXPECT_EQ(std::string(error_.bytes), std::string(255, 'A'));
+  EXPECT_EQ(std::string(error_.bytes), std::string(sizeof(HelloReplyBody::text) - 1, 'A'));
   options.text.clear();
   ASSERT_EQ(Attach(options), nullptr);
   EXPECT_THAT(error_.bytes, HasSubstr("without a reason"));

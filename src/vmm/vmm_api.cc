@@ -137,6 +137,13 @@ VTEE_EXPORT int vtee_vm_set_interrupt(vtee_vm* vm, int eventfd) {
   return ToErrno(Link(vm)->SetInterrupt(eventfd));
 }
 
+VTEE_EXPORT int vtee_vm_window(const vtee_vm* vm, vtee_window* window) {
+  if (window == nullptr || window->size < sizeof *window) return -EINVAL;
+  window->guest_phys = Link(vm)->window_base();
+  window->bytes = Link(vm)->window_size();
+  return window->bytes != 0 ? 1 : 0;
+}
+
 VTEE_EXPORT int vtee_vm_set_slot(vtee_vm* vm, const vtee_slot* slot) {
   vtee_slot given;
   if (!CopyVersioned(slot, kFirstSlotSize, given)) return -EINVAL;

@@ -94,6 +94,24 @@ TEST_F(VmmApiTest, WholeLife) {
   EXPECT_EQ(vteed_->events().size(), 4u);
 }
 
+TEST_F(VmmApiTest, WindowIsAskedFor) {
+  FakeVteed::Options options = Echo();
+  ASSERT_EQ(Attach(options), 0);
+  vtee_window window{sizeof(vtee_window), 1, 1};
+  EXPECT_EQ(vtee_vm_window(vm_, &window), 0);
+  EXPECT_EQ(window.bytes, 0u);
+  vtee_vm_detach(vm_);
+  options.window_base = 0xe000000;
+  options.window_size = 0x400000;
+  ASSERT_EQ(Attach(options), 0);
+  EXPECT_EQ(vtee_vm_window(vm_, &window), 1);
+  EXPECT_EQ(window.guest_phys, 0xe000000u);
+  EXPECT_EQ(window.bytes, 0x400000u);
+  EXPECT_EQ(vtee_vm_window(vm_, nullptr), -EINVAL);
+  window.size = 4;
+  EXPECT_EQ(vtee_vm_window(vm_, &window), -EINVAL);
+}
+
 TEST_F(VmmApiTest, StopResumeAbandon) {
   FakeVteed::Options options;
   options.park_after_us = 30'000;

@@ -47,6 +47,12 @@ def deadline(text):
     return name, float(seconds)
 
 
+def vm_word(text):
+    """[N:]WORD as (N, WORD); N is 0 for a word that is for all VMs."""
+    number, colon, word = text.partition(":")
+    return (int(number), word) if colon and number.isdigit() else (0, text)
+
+
 def kernel_series(text):
     if not re.fullmatch(r"\d+\.\d+", text):
         raise argparse.ArgumentTypeError(f"'{text}' is not a kernel series like 6.12")
@@ -84,8 +90,10 @@ def _parser():
         "guests have no TEE")
     add("--vtee", type=Path, default=REPO / "build/arm64-root", metavar="DIR",
         help="install tree of the arm64 build of vtee (default build/arm64-root)")
-    add("--vtee-arg", action="append", default=[], metavar="ARG",
-        help="a word for 'vtee run' (repeatable)")
+    add("--vtee-arg", action="append", type=vm_word, default=[], metavar="[N:]ARG",
+        help="a word for 'vtee run', with N: for that VM's only (repeatable)")
+    add("--private-mem", action="append", type=_count(1, 16), default=[], metavar="N",
+        help="memory of VM N is QEMU's own, not a shared file (repeatable)")
     add("--vcpus", type=_count(1, 8), default=1, metavar="N", help="CPUs of a guest (default 1)")
     add("--vms", type=_count(1, 16), default=1, metavar="N", help="VMs at once (default 1)")
     add("--mem", type=_count(128, 8192), default=512, metavar="MB",

@@ -32,6 +32,15 @@ class OptionsTest(unittest.TestCase):
         found = parse("--vms", "2", "--", "-device", "virtio-rng-device", "--", "x")
         self.assertEqual(found.vmm_args, ["-device", "virtio-rng-device", "--", "x"])
 
+    def test_words_for_vtee(self):
+        found = parse("--vtee-arg", "2:--conduit=hvc", "--vtee-arg=--log-level=debug",
+                      "--vtee-arg", "1:a:b", "--private-mem", "2")
+        self.assertEqual(found.vtee_arg,
+                         [(2, "--conduit=hvc"), (0, "--log-level=debug"), (1, "a:b")])
+        self.assertEqual(found.private_mem, [2])
+        with self.assertRaises(SystemExit):
+            parse("--private-mem", "0")
+
     def test_no_vm_needs_a_command(self):
         for words in ((), ("--in-guest", "true"), ("--in-host", "true", "--", "-S")):
             with self.assertRaises(SystemExit):

@@ -87,9 +87,12 @@ def _settings(options, guest_release):
         "BACKEND": options.backend,
         "GUEST_RELEASE": guest_release,
         "GUEST_APPEND": options.guest_append,
-        "VTEE_ARGS": quoted(options.vtee_arg),
+        "PRIVATE_MEM": " ".join(str(number) for number in options.private_mem),
         "VMM_ARGS": quoted(options.vmm_args),
     }
+    for vm in range(1, options.vms + 1):
+        values[f"VTEE_ARGS_{vm}"] = quoted(word for number, word in options.vtee_arg
+                                           if number in (0, vm))
     return "".join(f"{name}={quoted([str(value)])}\n" for name, value in values.items())
 
 

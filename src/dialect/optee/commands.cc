@@ -22,10 +22,11 @@ tee::Uuid UuidOf(const MsgParam& param) {
 }  // namespace
 
 Commands::Commands(const guest::GuestMemory& memory, tee::SessionTee& tee,
-                   const mediator::Policy& policy, Notifier& notifier)
+                   const mediator::Policy& policy, Notifier& notifier, const GuestSetup& setup)
     : memory_(memory),
       tee_(tee),
       policy_(policy),
+      setup_(setup),
       notifier_(notifier),
       shm_(policy),
       sessions_(policy.max_sessions),
@@ -45,8 +46,26 @@ std::uint32_t Commands::Execute(CallSlot& slot, const MsgHeader& header, const A
   return Dispatch(slot, header, used, arg);
 }
 
+// As an OP-TEE that was built without what the profile leaves out.
+bool Commands::Offers(std::uint32_t command) const {
+  switch (command) {
+    case cmd::kRegisterShm:
+    case cmd::kUnregisterShm:
+      return !setup_.profile->window;
+    case cmd::kDoBottomHalf:
+    case cmd::kStopAsyncNotif:
+      return setup_.profile->notifications;
+    default:
+      return command <= cmd::kCancel;  // the commands of protected memory are not
+  }
+}
+
 std::uint32_t Commands::Dispatch(CallSlot& slot, const MsgHeader& header, MsgParams params,
                                  const ArgMemory& arg) {
+  if (!Offers(header.cmd)) {
+    LogGuest(LogLevel::kInfo, "message.unknown", {{"cmd", header.cmd}});
+    return ret::kBadCommand;
+  }
   Answer answer;
   switch (header.cmd) {
     case cmd::kOpenSession:
@@ -72,8 +91,7 @@ std::uint32_t Commands::Dispatch(CallSlot& slot, const MsgHeader& header, MsgPar
     case cmd::kStopAsyncNotif:
       notifier_.Enable(false);
       break;
-    default:  // the protected-memory commands among them
-      LogGuest(LogLevel::kInfo, "message.unknown", {{"cmd", header.cmd}});
+    default:
       return ret::kBadCommand;
   }
   return Publish(slot, arg, answer) ? ret::kOk : ret::kBadAddress;
@@ -114,7 +132,7 @@ Commands::Answer Commands::OpenSession(CallSlot& slot, MsgParams params, const A
     return answer;
   }
   TaParams ta;
-  answer.outcome.code = ta.Decode(params.subspan(2), memory_, shm_, tee_);
+  answer.outcome.code = ta.Decode(params.subspan(2), memory_, setup_, shm_, tee_);
   if (!answer.outcome.ok()) return answer;
   if (!sessions_.Reserve()) {
     LogGuest(LogLevel::kWarning, "session.quota", {{"limit", policy_.max_sessions}});
@@ -138,7 +156,7 @@ Commands::Answer Commands::OpenSession(CallSlot& slot, MsgParams params, const A
 
 tee::Outcome Commands::OpenInTee(CallSlot& slot, const tee::OpenRequest& request,
                                  tee::Params& params, tee::SessionId& session) {
-  RpcEngine rpc(slot, memory_);
+  RpcEngine rpc(slot, memory_, setup_);
   tee::CallContext context{&rpc, slot.operation};
   operations_.EnterOpen(slot.call->index(), slot.operation);
   const tee::Outcome outcome = tee_.OpenSession(context, request, params, session);
@@ -176,14 +194,14 @@ Commands::Answer Commands::Invoke(CallSlot& slot, const MsgHeader& header, MsgPa
                                   const ArgMemory& arg) {
   Answer answer{FromTee(tee::code::kBadParameters)};
   TaParams ta;
-  answer.outcome.code = ta.Decode(params, memory_, shm_, tee_);
+  answer.outcome.code = ta.Decode(params, memory_, setup_, shm_, tee_);
   if (!answer.outcome.ok()) return answer;
   const auto session = sessions_.Find(GuestSessionId(header.session));
   if (!session) {
     answer.outcome = FromTee(tee::code::kBadParameters);
     return answer;
   }
-  RpcEngine rpc(slot, memory_);
+  RpcEngine rpc(slot, memory_, setup_);
   tee::CallContext context{&rpc, slot.operation};
   if (session->internal != nullptr) {
     answer.outcome = session->internal->Invoke(context, header.func, ta);
@@ -203,7 +221,7 @@ Commands::Answer Commands::CloseSession(CallSlot& slot, const MsgHeader& header,
   const auto session = sessions_.Remove(GuestSessionId(header.session));
   if (!session) return {FromTee(tee::code::kItemNotFound)};
   if (session->internal != nullptr) return {};
-  RpcEngine rpc(slot, memory_);
+  RpcEngine rpc(slot, memory_, setup_);
   tee::CallContext context{&rpc, slot.operation};
   const Answer answer{tee_.CloseSession(context, session->backend)};
   rpc.ReturnRpcArg();

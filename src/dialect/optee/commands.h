@@ -15,6 +15,7 @@
 #include "dialect/optee/device_enumeration.h"
 #include "dialect/optee/notifier.h"
 #include "dialect/optee/operation_table.h"
+#include "dialect/optee/profile.h"
 #include "dialect/optee/random_numbers.h"
 #include "dialect/optee/session_table.h"
 #include "dialect/optee/shm_registry.h"
@@ -27,7 +28,7 @@ namespace vtee::optee {
 class Commands {
  public:
   Commands(const guest::GuestMemory& memory, tee::SessionTee& tee, const mediator::Policy& policy,
-           Notifier& notifier);
+           Notifier& notifier, const GuestSetup& setup);
 
   // Runs the message `header` (already fetched, num_params in bounds) that lies at `arg`.
   // Returns the value for a0.
@@ -54,6 +55,7 @@ class Commands {
     bool has_session = false;
   };
 
+  bool Offers(std::uint32_t command) const;
   std::uint32_t Dispatch(CallSlot& slot, const MsgHeader& header, MsgParams params,
                          const ArgMemory& arg);
   Answer OpenSession(CallSlot& slot, MsgParams params, const ArgMemory& arg);
@@ -72,6 +74,7 @@ class Commands {
   const guest::GuestMemory& memory_;
   tee::SessionTee& tee_;
   const mediator::Policy& policy_;
+  const GuestSetup& setup_;
   Notifier& notifier_;
   ShmRegistry shm_;
   SessionTable sessions_;

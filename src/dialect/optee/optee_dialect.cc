@@ -59,11 +59,12 @@ RegisterReply Done(std::uint32_t a0) {
 }  // namespace
 
 OpteeDialect::OpteeDialect(const guest::GuestMemory& memory, tee::Backend& backend,
-                           const mediator::Policy& policy)
+                           const mediator::Policy& policy, const GuestSetup& setup)
     : memory_(memory),
       backend_(backend),
       policy_(policy),
-      commands_(memory, *backend.sessions(), policy, notifier_) {
+      setup_(setup),
+      commands_(memory, *backend.sessions(), policy, notifier_, setup_) {
   GuestTongue& tongue = *this;
   for (std::uint32_t i = 0; i < policy.max_calls; ++i) {
     auto slot = std::make_unique<CallSlot>();
@@ -79,9 +80,12 @@ std::span<const mediator::FunctionRange> OpteeDialect::ranges() const { return k
 
 void OpteeDialect::Handle(const SecureCall& call, mediator::Responder responder) {
   switch (Low(call.x[0])) {
-    case smc::kCallWithArg:
     case smc::kCallWithRpcArg:
     case smc::kCallWithRegdArg:
+      // As an OP-TEE that is older than these two.
+      if (!setup_.profile->rpc_arg) return responder.Reply(Done(ret::kBadCommand));
+      [[fallthrough]];
+    case smc::kCallWithArg:
       return YieldingCall(call, std::move(responder));
     case smc::kReturnFromRpc:
       return ReturnFromRpc(call, std::move(responder));
@@ -106,7 +110,7 @@ RegisterReply OpteeDialect::FastCall(const SecureCall& call) {
       return Reply(backend.os_revision_major, backend.os_revision_minor);
     }
     case smc::kGetShmConfig:
-      return Reply(ret::kNotAvailable);  // no reserved memory: shared memory is dynamic
+      return ShmConfig();
     case smc::kExchangeCapabilities:
       return ExchangeCapabilities(Low(call.x[1]));
     case smc::kDisableShmCache:
@@ -120,6 +124,7 @@ RegisterReply OpteeDialect::FastCall(const SecureCall& call) {
       notifier_.Enable(true);
       return Reply(ret::kOk);
     case smc::kGetAsyncNotifValue:
+      if (!setup_.profile->notifications) return Reply(ret::kUnknownFunction);
       return TakeNotification();
     default:
       LogGuest(LogLevel::kInfo, "smc.unknown", {{"id", Hex(call.x[0])}});
@@ -129,14 +134,35 @@ RegisterReply OpteeDialect::FastCall(const SecureCall& call) {
 
 RegisterReply OpteeDialect::ExchangeCapabilities(std::uint32_t nsec_caps) const {
   if ((nsec_caps & ~kNsecCapUniprocessor) != 0) return Reply(ret::kNotAvailable);
-  std::uint32_t caps = kSecCapUnregisteredShm | kSecCapDynamicShm | kSecCapRpcArg;
+  const Profile& profile = *setup_.profile;
+  std::uint32_t caps =
+      profile.window ? kSecCapReservedShm : kSecCapUnregisteredShm | kSecCapDynamicShm;
   if (backend_.capabilities().null_memref) caps |= kSecCapMemrefNull;
   std::uint32_t max_notification = 0;
   if (notifier_.available()) {
     caps |= kSecCapAsyncNotif;
     max_notification = Notifier::kMaxValue;
   }
-  return Reply(ret::kOk, caps, max_notification, kRpcParams);
+  if (!profile.rpc_arg) return Reply(ret::kOk, caps, max_notification);
+  return Reply(ret::kOk, caps | kSecCapRpcArg, max_notification, kRpcParams);
+}
+
+RegisterReply OpteeDialect::ShmConfig() const {
+  if (!setup_.profile->window) return Reply(ret::kNotAvailable);  // shared memory is dynamic
+  std::byte probe{};
+  if (memory_.SnapshotObject(guest::GuestPhysAddr(setup_.window.base), probe) !=
+      guest::MemFault::kNone) {
+    LogGuest(LogLevel::kWarning, "window.missing",
+             {{"base", Hex(setup_.window.base)},
+              {"remedy", "the VMM must give vteed the window's memory slot (vtee_vm_window)"}});
+    return Reply(ret::kNotAvailable);
+  }
+  // Below 4 GiB by configuration: these are 32-bit registers.
+  return Reply(ret::kOk, Low(setup_.window.base), Low(setup_.window.size), kShmCached);
+}
+
+void OpteeDialect::SetInterrupt(UniqueFd eventfd) {
+  if (setup_.profile->notifications) notifier_.SetInterrupt(std::move(eventfd));
 }
 
 RegisterReply OpteeDialect::TakeNotification() {
@@ -188,6 +214,15 @@ std::uint32_t OpteeDialect::LocateArg(const SecureCall& call, ArgMemory& arg, st
                                       ShmRegistry::Use& use) {
   const std::uint64_t where = Pair(call.x[1], call.x[2]);
   if (Low(call.x[0]) != smc::kCallWithRegdArg) {
+    if (setup_.profile->window) {
+      // Anywhere in the window, as in OP-TEE's own static area.
+      if (where % 8 != 0 || !setup_.window.Contains(where, sizeof(MsgHeader))) {
+        return ret::kBadAddress;
+      }
+      arg = ArgMemory(memory_, guest::GuestPhysAddr(where));
+      room = setup_.window.base + setup_.window.size - where;
+      return ret::kOk;
+    }
     // One page, from its start, as OP-TEE demands outside its own static area.
     if (where % guest::kPageSize != 0) return ret::kBadAddress;
     arg = ArgMemory(memory_, guest::GuestPhysAddr(where));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// OpteeDialect: the OP-TEE SMC ABI with dynamic shared memory, as Linux guests speak it.
+// OpteeDialect: the OP-TEE SMC ABI, of which a profile (profile.h) says how much.
 //
 // Fast calls are answered at once. A yielding call takes a slot, runs on the thread that serves
 // its vCPU, and is parked when it takes long: the guest thread sleeps on an asynchronous
 // notification if it can, else spins through foreign-interrupt returns.
-// Threading: see mediator/dialect.h. Not supported: static shared memory, the SHM cache (calls
-// bring their RPC argument), protected memory, FF-A. docs/optee-abi.md has the ABI in prose.
+// Threading: see mediator/dialect.h. Not supported: static and dynamic shared memory in one VM,
+// the SHM cache, protected memory, FF-A. docs/optee-abi.md has the ABI in prose.
 #pragma once
 
 #include <array>
@@ -16,6 +16,7 @@
 #include "dialect/optee/call_slot.h"
 #include "dialect/optee/commands.h"
 #include "dialect/optee/notifier.h"
+#include "dialect/optee/profile.h"
 #include "mediator/dialect.h"
 #include "mediator/policy.h"
 #include "tee/backend.h"
@@ -24,14 +25,14 @@ namespace vtee::optee {
 
 class OpteeDialect final : public mediator::Dialect, private mediator::GuestTongue {
  public:
-  // `backend` must offer sessions.
+  // `backend` must offer sessions. A profile with a window needs one in `setup`.
   OpteeDialect(const guest::GuestMemory& memory, tee::Backend& backend,
-               const mediator::Policy& policy);
+               const mediator::Policy& policy, const GuestSetup& setup = {});
   ~OpteeDialect() override;
 
   std::span<const mediator::FunctionRange> ranges() const override;
   void Handle(const mediator::SecureCall& call, mediator::Responder responder) override;
-  void SetInterrupt(UniqueFd eventfd) override { notifier_.SetInterrupt(std::move(eventfd)); }
+  void SetInterrupt(UniqueFd eventfd) override;
   void CancelCalls() override { commands_.CancelAll(); }
   void Reset() override;
 
@@ -47,6 +48,7 @@ class OpteeDialect final : public mediator::Dialect, private mediator::GuestTong
 
   mediator::RegisterReply FastCall(const mediator::SecureCall& call);
   mediator::RegisterReply ExchangeCapabilities(std::uint32_t nsec_caps) const;
+  mediator::RegisterReply ShmConfig() const;
   mediator::RegisterReply TakeNotification();
   void YieldingCall(const mediator::SecureCall& call, mediator::Responder responder);
   void ReturnFromRpc(const mediator::SecureCall& call, mediator::Responder responder);
@@ -59,6 +61,7 @@ class OpteeDialect final : public mediator::Dialect, private mediator::GuestTong
   const guest::GuestMemory& memory_;
   tee::Backend& backend_;
   const mediator::Policy& policy_;
+  const GuestSetup setup_;
   Notifier notifier_;
   Commands commands_;
 

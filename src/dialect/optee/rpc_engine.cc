@@ -54,7 +54,7 @@ bool RpcEngine::EnsureRpcArg() {
   if (!slot_.call->AskGuest(request, answer)) return false;
   const auto pair = [&](int hi) { return (answer.x[hi] << 32) | (answer.x[hi + 1] & 0xFFFFFFFF); };
   const std::uint64_t address = pair(1);
-  if (address == 0 || address % 8 != 0) {
+  if (address == 0 || address % 8 != 0 || !setup_.MayLie(address, MsgSize(kRpcParams))) {
     LogGuest(LogLevel::kInfo, "rpc.alloc.refused", {{"address", Hex(address)}});
     return false;
   }
@@ -106,7 +106,8 @@ std::uint32_t RpcEngine::AllocatePayload(tee::UpcallKind kind, std::uint64_t siz
   const std::uint64_t address = given.u[0];
   const std::uint64_t given_size = given.u[1];
   guest::MemFault fault = guest::MemFault::kBadList;
-  if (given.attr == (attr::kTmemOut | attr::kNonContiguous) && given_size >= size) {
+  if (given.attr == (attr::kTmemOut | attr::kNonContiguous) && given_size >= size &&
+      !setup_.profile->window) {
     payload.scattered = true;
     const std::uint64_t offset = address % guest::kPageSize;
     std::vector<guest::GuestPhysAddr> pages;
@@ -115,7 +116,7 @@ std::uint32_t RpcEngine::AllocatePayload(tee::UpcallKind kind, std::uint64_t siz
     if (fault == guest::MemFault::kNone) {
       fault = guest::GuestBuffer::FromPages(memory_, pages, offset, size, payload.buffer);
     }
-  } else if (given.attr == attr::kTmemOut && given_size >= size) {
+  } else if (given.attr == attr::kTmemOut && given_size >= size && setup_.MayLie(address, size)) {
     payload.contiguous_at = address;
     fault =
         guest::GuestBuffer::FromRange(memory_, guest::GuestPhysAddr(address), size, payload.buffer);
@@ -204,6 +205,10 @@ bool RpcEngine::TakeResults(const Message& message, const Payload& payload, tee:
 
 tee::Outcome RpcEngine::Call(tee::Upcall& upcall) {
   const tee::Outcome lost{tee::code::kCommunication, tee::Origin::kComms};
+  if (!setup_.profile->upcalls) {
+    LogGuest(LogLevel::kInfo, "rpc.none", {{"kind", static_cast<std::uint32_t>(upcall.kind)}});
+    return lost;
+  }
   if (!EnsureRpcArg()) return lost;
 
   std::uint64_t total = 0;

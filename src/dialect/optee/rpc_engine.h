@@ -13,6 +13,7 @@
 #include <span>
 
 #include "dialect/optee/call_slot.h"
+#include "dialect/optee/profile.h"
 #include "dialect/optee/wire.h"
 #include "guest/guest_buffer.h"
 #include "tee/upcalls.h"
@@ -21,7 +22,8 @@ namespace vtee::optee {
 
 class RpcEngine final : public tee::Upcalls {
  public:
-  RpcEngine(CallSlot& slot, const guest::GuestMemory& memory) : slot_(slot), memory_(memory) {}
+  RpcEngine(CallSlot& slot, const guest::GuestMemory& memory, const GuestSetup& setup)
+      : slot_(slot), memory_(memory), setup_(setup) {}
 
   tee::Outcome Call(tee::Upcall& upcall) override;
 
@@ -48,6 +50,7 @@ class RpcEngine final : public tee::Upcalls {
 
   CallSlot& slot_;
   const guest::GuestMemory& memory_;
+  const GuestSetup& setup_;
 };
 
 }  // namespace vtee::optee

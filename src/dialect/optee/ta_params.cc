@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dialect/optee/ta_params.h"
 
+#include <algorithm>
+
 #include "base/checked.h"
 #include "base/log.h"
 #include "guest/page_list.h"
 
 namespace vtee::optee {
+
 std::uint32_t TaParams::Decode(std::span<const MsgParam> message, const guest::GuestMemory& memory,
-                               ShmRegistry& registry, tee::SessionTee& tee) {
+                               const GuestSetup& setup, ShmRegistry& registry,
+                               tee::SessionTee& tee) {
   if (message.size() > tee::kMaxParams) return tee::code::kBadParameters;
   for (std::size_t i = 0; i < message.size(); ++i) {
     const MsgParam& from = message[i];
@@ -19,6 +23,7 @@ std::uint32_t TaParams::Decode(std::span<const MsgParam> message, const guest::G
     const bool scattered = (from.attr & attr::kNonContiguous) != 0;
     const bool temporary = type >= attr::kTmemIn && type <= attr::kTmemInOut;
     if (scattered && !temporary) return tee::code::kBadParameters;
+    const bool window = setup.profile->window;
     std::uint32_t code = tee::code::kSuccess;
     if (type == attr::kNone) {
       to.kind = tee::Param::Kind::kNone;
@@ -28,12 +33,13 @@ std::uint32_t TaParams::Decode(std::span<const MsgParam> message, const guest::G
       to.a = from.u[0];
       to.b = from.u[1];
       to.c = from.u[2];
-    } else if (type >= attr::kRmemIn && type <= attr::kRmemInOut) {
+    } else if (type >= attr::kRmemIn && type <= attr::kRmemInOut && !window) {
       to.direction = static_cast<tee::Direction>(type - attr::kRmemIn + 1);
       code = DecodeRmem(from, registry, tee, to, holds_[i]);
     } else if (temporary) {
       to.direction = static_cast<tee::Direction>(type - attr::kTmemIn + 1);
-      code = DecodeTmem(from, memory, registry, tee, to, holds_[i]);
+      code = window ? DecodeWindow(from, memory, setup.window, registry, tee, to, holds_[i])
+                    : DecodeTmem(from, memory, registry, tee, to, holds_[i]);
     } else {
       code = tee::code::kBadParameters;
     }
@@ -92,6 +98,28 @@ std::uint32_t TaParams::DecodeTmem(const MsgParam& from, const guest::GuestMemor
   }
   hold.registered = std::move(registered).value();
   to.memory = hold.registered.get();
+  return tee::code::kSuccess;
+}
+
+// The TEE gets to know the window as a whole, once: then a reference costs no registration.
+std::uint32_t TaParams::DecodeWindow(const MsgParam& from, const guest::GuestMemory& memory,
+                                     const StaticWindow& window, ShmRegistry& registry,
+                                     tee::SessionTee& tee, tee::Param& to, Hold& hold) {
+  const auto& [address, size, cookie] = from.u;
+  to.kind = tee::Param::Kind::kMemory;
+  to.size = size;
+  if (address == 0) return tee::code::kSuccess;  // NULL memref
+  // An empty buffer has a place too, as in OP-TEE.
+  if ((from.attr & attr::kNonContiguous) != 0 ||
+      !window.Contains(address, std::max<std::uint64_t>(size, 1))) {
+    LogGuest(LogLevel::kInfo, "param.window", {{"address", Hex(address)}, {"size", size}});
+    return tee::code::kBadParameters;
+  }
+  hold.use = registry.FindWindow(memory, window);
+  if (!hold.use) return tee::code::kBadParameters;
+  to.memory = hold.use->Register(tee);
+  if (to.memory == nullptr) return tee::code::kOutOfMemory;
+  to.offset = address - window.base;
   return tee::code::kSuccess;
 }
 

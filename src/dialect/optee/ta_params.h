@@ -11,6 +11,7 @@
 #include <span>
 
 #include "dialect/optee/arg_memory.h"
+#include "dialect/optee/profile.h"
 #include "dialect/optee/shm_registry.h"
 #include "dialect/optee/wire.h"
 #include "tee/session_tee.h"
@@ -21,7 +22,7 @@ class TaParams {
  public:
   // Decodes at most four parameters. Returns a TEEC code; on failure nothing is held.
   std::uint32_t Decode(std::span<const MsgParam> message, const guest::GuestMemory& memory,
-                       ShmRegistry& registry, tee::SessionTee& tee);
+                       const GuestSetup& setup, ShmRegistry& registry, tee::SessionTee& tee);
 
   tee::Params& params() { return params_; }
 
@@ -45,6 +46,9 @@ class TaParams {
                            tee::Param& to, Hold& hold);
   std::uint32_t DecodeTmem(const MsgParam& from, const guest::GuestMemory& memory,
                            ShmRegistry& registry, tee::SessionTee& tee, tee::Param& to, Hold& hold);
+  std::uint32_t DecodeWindow(const MsgParam& from, const guest::GuestMemory& memory,
+                             const StaticWindow& window, ShmRegistry& registry,
+                             tee::SessionTee& tee, tee::Param& to, Hold& hold);
 
   tee::Params params_{};
   std::array<Hold, tee::kMaxParams> holds_;

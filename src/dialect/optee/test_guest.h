@@ -94,8 +94,8 @@ struct TestRpc {
 // One yielding call in the guest: its message, its vCPU, and how it answers RPCs.
 class TestCall {
  public:
-  TestCall(TestGuest& guest, const TestMessage& message,
-           std::uint32_t function = smc::kCallWithRpcArg);
+  // `function` 0: the one that a guest of the profile uses.
+  TestCall(TestGuest& guest, const TestMessage& message, std::uint32_t function = 0);
   ~TestCall();
   TestCall(const TestCall&) = delete;
   TestCall& operator=(const TestCall&) = delete;
@@ -145,10 +145,12 @@ class TestCall {
 class TestGuest {
  public:
   explicit TestGuest(mediator::Policy policy = {}, bool interrupt = true,
-                     std::unique_ptr<backend::FakeBackend> tee = nullptr)
+                     std::unique_ptr<backend::FakeBackend> tee = nullptr,
+                     const GuestSetup& setup = {})
       : policy_(std::move(policy)),
+        setup_(setup),
         tee_(tee ? std::move(tee) : backend::FakeBackend::WithDefaultScript()),
-        dialect_(std::make_unique<OpteeDialect>(ram_.memory(), *tee_, policy_)) {
+        dialect_(std::make_unique<OpteeDialect>(ram_.memory(), *tee_, policy_, setup_)) {
     if (!interrupt) return;
     interrupt_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     dialect_->SetInterrupt(UniqueFd(dup(interrupt_.get())));
@@ -160,6 +162,17 @@ class TestGuest {
   TestRam& ram() { return ram_; }
   backend::FakeBackend& tee() { return *tee_; }
   OpteeDialect& dialect() { return *dialect_; }
+  const GuestSetup& setup() const { return setup_; }
+
+  // Pages in a row that the guest may share: of its RAM, or of the window.
+  std::uint64_t SharedPages(std::uint64_t count) {
+    if (!setup_.profile->window) return ram_.Pages(count);
+    const std::lock_guard lock(mutex_);
+    const std::uint64_t first = setup_.window.base + window_used_;
+    window_used_ += count * kPage;
+    if (window_used_ > setup_.window.size) std::abort();
+    return first;
+  }
 
   // A call that is answered at once, or at least without the guest's help.
   mediator::RegisterReply Smc(std::initializer_list<std::uint64_t> registers) {
@@ -173,7 +186,7 @@ class TestGuest {
   }
   std::uint64_t Smc0(std::initializer_list<std::uint64_t> registers) { return Smc(registers).x[0]; }
 
-  TestResult Run(const TestMessage& message, std::uint32_t function = smc::kCallWithRpcArg) {
+  TestResult Run(const TestMessage& message, std::uint32_t function = 0) {
     TestCall call(*this, message, function);
     return call.Run();
   }
@@ -272,6 +285,8 @@ class TestGuest {
  private:
   TestRam ram_;
   const mediator::Policy policy_;
+  const GuestSetup setup_;
+  std::uint64_t window_used_ = 0;
   std::unique_ptr<backend::FakeBackend> tee_;
   std::unique_ptr<OpteeDialect> dialect_;
   UniqueFd interrupt_;
@@ -281,8 +296,10 @@ class TestGuest {
 };
 
 inline TestCall::TestCall(TestGuest& guest, const TestMessage& message, std::uint32_t function)
-    : guest_(guest), page_(guest.ram().Page()), param_count_(message.params.size()) {
+    : guest_(guest), page_(guest.SharedPages(1)), param_count_(message.params.size()) {
   guest.Place(page_, message);
+  const bool rpc_arg = guest.setup().profile->rpc_arg;
+  if (function == 0) function = rpc_arg ? smc::kCallWithRpcArg : smc::kCallWithArg;
   if (function != smc::kCallWithArg) {
     rpc_at_ = page_ + MsgSize(static_cast<std::uint32_t>(param_count_));
   }
@@ -293,7 +310,9 @@ inline TestCall::TestCall(TestGuest& guest, const TestMessage& message, std::uin
   smc_.x[5] = 0xA5A5A5A5;
 }
 
-inline TestCall::~TestCall() { guest_.ram().FreePage(page_); }
+inline TestCall::~TestCall() {
+  if (!guest_.setup().profile->window) guest_.ram().FreePage(page_);
+}
 
 inline void TestCall::Start() {
   auto responder = std::make_shared<mediator::Responder>(port_->NewRequest());
@@ -360,7 +379,7 @@ inline void TestCall::AnswerCommand() {
       lent.size = size;
       std::uint64_t address = 0;
       if (guest_.contiguous_payloads) {
-        address = guest_.ram().Pages(pages);
+        address = guest_.SharedPages(pages);
         for (std::size_t i = 0; i < pages; ++i) lent.pages.push_back(address + i * kPage);
       } else {
         lent.pages = guest_.ram().Scattered(pages);
@@ -385,7 +404,7 @@ inline void TestCall::AnswerCommand() {
 inline void TestCall::Answer(const mediator::RegisterReply& rpc) {
   switch (rpc.x[0]) {
     case ret::kRpcAlloc:
-      rpc_at_ = guest_.ram().Page();
+      rpc_at_ = guest_.SharedPages(1);
       ++guest_.rpc_args_lent;
       return Return(rpc_at_ >> 32, rpc_at_ & 0xFFFFFFFF, 0x11, 0x22);
     case ret::kRpcFree:

@@ -45,11 +45,15 @@ inline constexpr std::uint32_t kApiRevisionMinor = 0;
 
 // EXCHANGE_CAPABILITIES
 inline constexpr std::uint32_t kNsecCapUniprocessor = 1u << 0;
+inline constexpr std::uint32_t kSecCapReservedShm = 1u << 0;
 inline constexpr std::uint32_t kSecCapUnregisteredShm = 1u << 1;
 inline constexpr std::uint32_t kSecCapDynamicShm = 1u << 2;
 inline constexpr std::uint32_t kSecCapMemrefNull = 1u << 4;
 inline constexpr std::uint32_t kSecCapAsyncNotif = 1u << 5;
 inline constexpr std::uint32_t kSecCapRpcArg = 1u << 6;
+
+// GET_SHM_CONFIG: normal cached memory, the only kind that drivers take
+inline constexpr std::uint32_t kShmCached = 1;
 
 // GET_ASYNC_NOTIF_VALUE
 inline constexpr std::uint32_t kAsyncNotifValid = 1u << 0;
