@@ -82,29 +82,10 @@ ShmRegistry::Use ShmRegistry::Find(ShmCookie cookie) {
   return Use(this, it->second);
 }
 
-ShmRegistry::Use ShmRegistry::FindWindow(const guest::GuestMemory& memory,
-                                         const StaticWindow& window) {
-  const std::lock_guard lock(mutex_);
-  if (!window_) {
-    std::shared_ptr<const guest::GuestBuffer> buffer;
-    const guest::MemFault fault = guest::GuestBuffer::FromRange(
-        memory, guest::GuestPhysAddr(window.base), window.size, buffer);
-    if (fault != guest::MemFault::kNone) {
-      LogGuest(LogLevel::kWarning, "window.missing", {{"fault", guest::MemFaultName(fault)}});
-      return {};
-    }
-    window_ = std::make_shared<Entry>(std::move(buffer));
-  }
-  ++window_->users;
-  return Use(this, window_);
-}
-
 void ShmRegistry::Clear() {
   std::unordered_map<ShmCookie, std::shared_ptr<Entry>> old;
-  std::shared_ptr<Entry> old_window;
   const std::lock_guard lock(mutex_);
   old.swap(entries_);
-  old_window.swap(window_);
   bytes_ = 0;
   ++epoch_;
   unused_.notify_all();

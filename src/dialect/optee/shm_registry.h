@@ -16,7 +16,6 @@
 #include <utility>
 
 #include "base/strong_id.h"
-#include "dialect/optee/profile.h"
 #include "guest/guest_buffer.h"
 #include "mediator/policy.h"
 #include "tee/session_tee.h"
@@ -117,8 +116,6 @@ class ShmRegistry {
   // Waits for the buffer's users. kBadParameters: unknown, or being removed already.
   std::uint32_t Remove(ShmCookie cookie);
   Use Find(ShmCookie cookie);
-  // The static window as one buffer, which nobody registers. Empty: it is not there.
-  Use FindWindow(const guest::GuestMemory& memory, const StaticWindow& window);
 
   // The guest restarts: forgets everything; Remove() calls that wait give up.
   void Clear();
@@ -133,9 +130,8 @@ class ShmRegistry {
   mutable std::mutex mutex_;
   std::condition_variable unused_;
   std::unordered_map<ShmCookie, std::shared_ptr<Entry>> entries_;
-  std::shared_ptr<Entry> window_;  // made when it is first used
-  std::uint64_t bytes_ = 0;        // of all charges and entries
-  std::uint64_t epoch_ = 0;        // counts Clear()
+  std::uint64_t bytes_ = 0;  // of all charges and entries
+  std::uint64_t epoch_ = 0;  // counts Clear()
 };
 
 }  // namespace vtee::optee

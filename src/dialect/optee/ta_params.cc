@@ -23,7 +23,6 @@ std::uint32_t TaParams::Decode(std::span<const MsgParam> message, const guest::G
     const bool scattered = (from.attr & attr::kNonContiguous) != 0;
     const bool temporary = type >= attr::kTmemIn && type <= attr::kTmemInOut;
     if (scattered && !temporary) return tee::code::kBadParameters;
-    const bool window = setup.profile->window;
     std::uint32_t code = tee::code::kSuccess;
     if (type == attr::kNone) {
       to.kind = tee::Param::Kind::kNone;
@@ -33,13 +32,12 @@ std::uint32_t TaParams::Decode(std::span<const MsgParam> message, const guest::G
       to.a = from.u[0];
       to.b = from.u[1];
       to.c = from.u[2];
-    } else if (type >= attr::kRmemIn && type <= attr::kRmemInOut && !window) {
+    } else if (type >= attr::kRmemIn && type <= attr::kRmemInOut && !setup.profile->window) {
       to.direction = static_cast<tee::Direction>(type - attr::kRmemIn + 1);
       code = DecodeRmem(from, registry, tee, to, holds_[i]);
     } else if (temporary) {
       to.direction = static_cast<tee::Direction>(type - attr::kTmemIn + 1);
-      code = window ? DecodeWindow(from, memory, setup.window, registry, tee, to, holds_[i])
-                    : DecodeTmem(from, memory, registry, tee, to, holds_[i]);
+      code = DecodeTmem(from, memory, setup, registry, tee, to, holds_[i]);
     } else {
       code = tee::code::kBadParameters;
     }
@@ -64,18 +62,28 @@ std::uint32_t TaParams::DecodeRmem(const MsgParam& from, ShmRegistry& registry,
   return tee::code::kSuccess;
 }
 
+// With a window the TEE gets to know each reference by itself, and not the window once and for all:
+// OP-TEE maps all of a buffer for a pseudo-TA that gets some of it, and has room for few MiB.
 std::uint32_t TaParams::DecodeTmem(const MsgParam& from, const guest::GuestMemory& memory,
-                                   ShmRegistry& registry, tee::SessionTee& tee, tee::Param& to,
-                                   Hold& hold) {
+                                   const GuestSetup& setup, ShmRegistry& registry,
+                                   tee::SessionTee& tee, tee::Param& to, Hold& hold) {
   const auto& [address, size, cookie] = from.u;
   to.kind = tee::Param::Kind::kMemory;
   to.size = size;
   if (address == 0) return tee::code::kSuccess;  // NULL memref: the ABI has no other spelling
-  if (size == 0) return tee::code::kBadParameters;
-  hold.charge = registry.Take(size);
+  const bool scattered = (from.attr & attr::kNonContiguous) != 0;
+  const bool window = setup.profile->window;
+  if (size == 0 && !window) return tee::code::kBadParameters;
+  // In a window an empty buffer has a place, as in OP-TEE.
+  const std::uint64_t bytes = std::max<std::uint64_t>(size, 1);
+  if (window && (scattered || !setup.window.Contains(address, bytes))) {
+    LogGuest(LogLevel::kInfo, "param.window", {{"address", Hex(address)}, {"size", size}});
+    return tee::code::kBadParameters;
+  }
+  hold.charge = registry.Take(bytes);
   if (!hold.charge) return tee::code::kOutOfMemory;
   guest::MemFault fault = guest::MemFault::kNone;
-  if ((from.attr & attr::kNonContiguous) != 0) {
+  if (scattered) {
     const std::uint64_t offset = address % guest::kPageSize;
     std::vector<guest::GuestPhysAddr> pages;
     fault = guest::WalkPageList(memory, guest::GuestPhysAddr(address - offset), offset, size,
@@ -84,7 +92,8 @@ std::uint32_t TaParams::DecodeTmem(const MsgParam& from, const guest::GuestMemor
       fault = guest::GuestBuffer::FromPages(memory, pages, offset, size, hold.buffer);
     }
   } else {
-    fault = guest::GuestBuffer::FromRange(memory, guest::GuestPhysAddr(address), size, hold.buffer);
+    fault =
+        guest::GuestBuffer::FromRange(memory, guest::GuestPhysAddr(address), bytes, hold.buffer);
   }
   if (fault != guest::MemFault::kNone) {
     LogGuest(LogLevel::kInfo, "param.tmem",
@@ -98,28 +107,6 @@ std::uint32_t TaParams::DecodeTmem(const MsgParam& from, const guest::GuestMemor
   }
   hold.registered = std::move(registered).value();
   to.memory = hold.registered.get();
-  return tee::code::kSuccess;
-}
-
-// The TEE gets to know the window as a whole, once: then a reference costs no registration.
-std::uint32_t TaParams::DecodeWindow(const MsgParam& from, const guest::GuestMemory& memory,
-                                     const StaticWindow& window, ShmRegistry& registry,
-                                     tee::SessionTee& tee, tee::Param& to, Hold& hold) {
-  const auto& [address, size, cookie] = from.u;
-  to.kind = tee::Param::Kind::kMemory;
-  to.size = size;
-  if (address == 0) return tee::code::kSuccess;  // NULL memref
-  // An empty buffer has a place too, as in OP-TEE.
-  if ((from.attr & attr::kNonContiguous) != 0 ||
-      !window.Contains(address, std::max<std::uint64_t>(size, 1))) {
-    LogGuest(LogLevel::kInfo, "param.window", {{"address", Hex(address)}, {"size", size}});
-    return tee::code::kBadParameters;
-  }
-  hold.use = registry.FindWindow(memory, window);
-  if (!hold.use) return tee::code::kBadParameters;
-  to.memory = hold.use->Register(tee);
-  if (to.memory == nullptr) return tee::code::kOutOfMemory;
-  to.offset = address - window.base;
   return tee::code::kSuccess;
 }
 

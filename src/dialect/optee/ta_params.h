@@ -45,10 +45,8 @@ class TaParams {
   std::uint32_t DecodeRmem(const MsgParam& from, ShmRegistry& registry, tee::SessionTee& tee,
                            tee::Param& to, Hold& hold);
   std::uint32_t DecodeTmem(const MsgParam& from, const guest::GuestMemory& memory,
-                           ShmRegistry& registry, tee::SessionTee& tee, tee::Param& to, Hold& hold);
-  std::uint32_t DecodeWindow(const MsgParam& from, const guest::GuestMemory& memory,
-                             const StaticWindow& window, ShmRegistry& registry,
-                             tee::SessionTee& tee, tee::Param& to, Hold& hold);
+                           const GuestSetup& setup, ShmRegistry& registry, tee::SessionTee& tee,
+                           tee::Param& to, Hold& hold);
 
   tee::Params params_{};
   std::array<Hold, tee::kMaxParams> holds_;
