@@ -21,7 +21,6 @@ using testing::IsEmpty;
 
 constexpr std::uint64_t kBase = 0x0e000000;
 constexpr std::uint64_t kSize = 4 << 20;
-constexpr std::uint64_t kMib = 1 << 20;
 
 class KvmWindowTest : public KvmShimTest {
  protected:
