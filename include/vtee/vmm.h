@@ -42,9 +42,10 @@ struct vtee_attach {
   uint32_t vcpus;          /* vCPU numbers below this may call; 1 to VTEE_MAX_VCPUS */
   const char* socket_path; /* of `vteed --socket-path`, or NULL: use control_fd */
   int control_fd;          /* a connected SOCK_SEQPACKET socket to vteed, or -1 */
-  uint32_t timeout_ms;     /* for vteed's answer; 0: 30 s */
+  uint32_t timeout_ms;     /* to connect, and for vteed's answer; 0: 30 s */
   /* Gets one sentence for the person when vteed is lost later on. NULL: it goes to stderr. May be
-   * called from any thread that is inside a function of this header. */
+   * called from any thread that is inside a function of this header; may itself call them all, but
+   * vtee_vm_detach(). */
   void (*message)(void* context, const char* sentence);
   void* message_context;
   char* error; /* on failure: a sentence, NUL-terminated; may be NULL */
@@ -65,6 +66,9 @@ struct vtee_filter_range {
 /* Fills in up to `capacity` ranges and returns how many there are. */
 uint32_t vtee_vm_filter_ranges(const vtee_vm* vm, struct vtee_filter_range* ranges,
                                uint32_t capacity);
+/* How many registers, from x0 on, the call with this function id looks at. 0: it lies in none of
+ * the ranges, and is not for vtee. */
+uint32_t vtee_vm_call_registers(const vtee_vm* vm, uint32_t function_id);
 /* The SPI (interrupt id - 32) that vteed wants to raise, edge-triggered, or -1: none. */
 int32_t vtee_vm_interrupt(const vtee_vm* vm);
 /* The eventfd that raises it. Before the first slot; leave it out if the VMM has none. */
@@ -137,8 +141,13 @@ int vtee_vm_resume(vtee_vm* vm, uint32_t vcpu, struct vtee_call* call);
 void vtee_vm_abandon(vtee_vm* vm, uint32_t vcpu);
 int vtee_vm_pending(const vtee_vm* vm, uint32_t vcpu);
 
-/* 1 while vteed is there. Asks the kernel; does not block. */
+/* 1 while vteed is there. Asks the kernel; does not block. When vteed is found lost, here or
+ * elsewhere, the message is said, once. */
 int vtee_vm_alive(vtee_vm* vm);
+/* For an event loop, so that a lost vteed is noticed before the guest's next call: poll() it for
+ * POLLRDHUP and nothing else, then call vtee_vm_alive(). Valid until detach, and not to be read,
+ * written or closed. */
+int vtee_vm_hangup_fd(const vtee_vm* vm);
 /* The sentence that says why vteed is gone, "" while it is there. Valid until detach. */
 const char* vtee_vm_error(const vtee_vm* vm);
 

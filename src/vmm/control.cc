@@ -100,7 +100,7 @@ ControlResult ReceiveControl(int socket, ControlMessage& message, std::uint32_t 
   }
 }
 
-OwnFd ConnectToPath(const char* path, Text& error) {
+OwnFd ConnectToPath(const char* path, Text& error, std::uint32_t timeout_ms) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::size_t length = std::strlen(path);
@@ -113,15 +113,19 @@ OwnFd ConnectToPath(const char* path, Text& error) {
   }
   std::memcpy(address.sun_path, path, length);
   OwnFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  int rc = 0;
-  do {
+  // connect() waits for as long as others are queued before a vteed that accepts nobody.
+  const timeval limit{timeout_ms / 1000, static_cast<suseconds_t>(timeout_ms % 1000 * 1000)};
+  if (fd.valid()) setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  int rc = -1;
+  while (fd.valid() && rc != 0) {
     rc = connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  } while (rc != 0 && errno == EINTR);
-  if (!fd.valid() || rc != 0) {
+    if (rc != 0 && errno != EINTR) break;
+  }
+  if (rc != 0) {
     error.Format(
         "cannot connect to vteed at %s (%s); start `vteed --socket-path %s` first, one "
         "per VM",
-        path, strerror(errno), path);
+        path, errno == EAGAIN ? "it accepts no connection" : strerror(errno), path);
     return OwnFd();
   }
   return fd;

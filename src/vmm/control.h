@@ -31,8 +31,10 @@ ControlResult SendControl(int socket, const ControlMessage& message, int attach_
 // kHelloReply is left to the caller to judge.
 ControlResult ReceiveControl(int socket, ControlMessage& message, std::uint32_t timeout_ms);
 
+inline constexpr std::uint32_t kConnectTimeoutMs = 10'000;
+
 // An open control socket to a vteed, or an invalid one and a sentence in `error`.
-OwnFd ConnectToPath(const char* path, Text& error);
+OwnFd ConnectToPath(const char* path, Text& error, std::uint32_t timeout_ms = kConnectTimeoutMs);
 // Asks the broker (`vtee run`) at the other end of `broker` for a vteed.
 OwnFd ConnectThroughBroker(int broker, Text& error);
 // Is fd a Unix SOCK_SEQPACKET socket?

@@ -33,12 +33,15 @@ bool PeerHealth::Check() {
 }
 
 void PeerHealth::Fail(const char* what) {
-  if (failing_.exchange(true)) return;
-  sentence_.Format(
-      "vteed (pid %u) %s, so this VM has lost its TEE and its guest's secure calls are refused; "
-      "look at vteed's log, then shut the VM down and start it again to get the TEE back",
-      vteed_pid_, what);
-  dead_.store(true, std::memory_order_release);
+  {
+    const MutexLock lock(mutex_);
+    if (dead()) return;
+    sentence_.Format(
+        "vteed (pid %u) %s, so this VM has lost its TEE and its guest's secure calls are refused; "
+        "look at vteed's log, then shut the VM down and start it again to get the TEE back",
+        vteed_pid_, what);
+    dead_.store(true, std::memory_order_release);
+  }
   sink_.Say(sentence_.bytes);
 }
 

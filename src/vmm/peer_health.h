@@ -28,7 +28,8 @@ class PeerHealth {
 
   // Asks the kernel whether the peer closed its end (never blocks); false when dead.
   bool Check();
-  // Declares the peer dead. `what` completes "vteed ...", as in "vteed (pid 7) <what>".
+  // Declares the peer dead; when it returns, dead() and sentence() say so. `what` completes "vteed
+  // ...", as in "vteed (pid 7) <what>". The sink is told last, so it may look at this object.
   void Fail(const char* what);
   // The sentence of the death, or "" while alive.
   const char* sentence() const { return dead() ? sentence_.bytes : ""; }
@@ -37,7 +38,7 @@ class PeerHealth {
   MessageSink sink_;
   int control_fd_ = -1;
   std::uint32_t vteed_pid_ = 0;
-  std::atomic<bool> failing_{false};
+  Mutex mutex_;  // while dying
   std::atomic<bool> dead_{false};
   Text sentence_;
 };

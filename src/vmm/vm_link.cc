@@ -178,6 +178,13 @@ bool VmLink::JudgeReply(const HelloReplyBody& reply, std::uint16_t major, std::u
   return true;
 }
 
+const FilterRange* VmLink::FindRange(std::uint32_t function) const {
+  for (std::uint32_t i = 0; i < hello_.range_count; ++i) {
+    if (function - hello_.ranges[i].base < hello_.ranges[i].count) return &hello_.ranges[i];
+  }
+  return nullptr;
+}
+
 VmLink::Answer VmLink::FailRequest(ControlResult result) {
   switch (result) {
     case ControlResult::kDone:
@@ -199,6 +206,8 @@ VmLink::Answer VmLink::FailRequest(ControlResult result) {
 }
 
 VmLink::Answer VmLink::Request(const ControlMessage& message, int fd, std::uint32_t timeout_ms) {
+  // Before the lock as well: the message sink is told with the lock held, and may come back here.
+  if (health_.dead()) return Answer::kDead;
   const MutexLock lock(request_mutex_);
   if (health_.dead()) return Answer::kDead;
   ControlMessage ack;
@@ -225,6 +234,7 @@ VmLink::Answer VmLink::RemoveSlot(std::uint32_t slot) {
 }
 
 VmLink::Answer VmLink::SetInterrupt(int eventfd) {
+  if (health_.dead()) return Answer::kDead;  // as in Request()
   const MutexLock lock(request_mutex_);
   if (health_.dead()) return Answer::kDead;
   return FailRequest(

@@ -35,12 +35,15 @@ class VmLink {
 
   const FilterRange* ranges() const { return hello_.ranges; }
   std::uint32_t range_count() const { return hello_.range_count; }
+  // The range that a call's function id lies in; nullptr: the call is not vteed's.
+  const FilterRange* FindRange(std::uint32_t function) const;
   std::int32_t interrupt_gsi() const { return hello_.interrupt_gsi; }
   // The one slot that vteed wants to be told, to be made outside of the guest's RAM; size 0: all.
   std::uint64_t window_base() const { return hello_.window_base; }
   std::uint64_t window_size() const { return hello_.window_size; }
   std::uint32_t vcpu_capacity() const { return vcpus_; }
   PeerHealth& health() { return health_; }
+  int control_fd() const { return control_.get(); }
 
   // kRefused: vteed lives but said no. kDead: it is (now) dead, and the person has been told.
   enum class Answer { kDone, kRefused, kDead };

@@ -54,6 +54,9 @@ int ToErrno(VmLink::Answer answer) {
   return -EPIPE;
 }
 
+// Sending what is no descriptor fails as a lost vteed does, and must not be taken for one.
+bool IsOpen(int fd) { return fcntl(fd, F_GETFD) != -1; }
+
 int Fail(const vtee_attach& attach, int error, const char* sentence) {
   if (attach.error != nullptr && attach.error_size > 0) {
     std::snprintf(attach.error, attach.error_size, "%s", sentence);
@@ -95,10 +98,12 @@ VTEE_EXPORT int vtee_vm_attach(const vtee_attach* attach, vtee_vm** vm) {
   if (given.vcpus == 0 || given.vcpus > VTEE_MAX_VCPUS) {
     return Fail(given, -EINVAL, "vcpus must be 1 to 512");
   }
+  const std::uint32_t timeout =
+      given.timeout_ms != 0 ? given.timeout_ms : VmLink::kDefaultAttachTimeoutMs;
   Text error;
   OwnFd control;
   if (given.socket_path != nullptr) {
-    control = vtee::vmm::ConnectToPath(given.socket_path, error);
+    control = vtee::vmm::ConnectToPath(given.socket_path, error, timeout);
     if (!control.valid()) return Fail(given, -ECONNREFUSED, error.bytes);
   } else {
     if (!vtee::vmm::IsSeqpacketSocket(given.control_fd)) {
@@ -108,8 +113,6 @@ VTEE_EXPORT int vtee_vm_attach(const vtee_attach* attach, vtee_vm** vm) {
     control.Reset(fcntl(given.control_fd, F_DUPFD_CLOEXEC, 3));
     if (!control.valid()) return Fail(given, -errno, "cannot duplicate control_fd");
   }
-  const std::uint32_t timeout =
-      given.timeout_ms != 0 ? given.timeout_ms : VmLink::kDefaultAttachTimeoutMs;
   VmLink* link = VmLink::Attach(std::move(control), given.vcpus,
                                 {given.message, given.message_context}, timeout, error);
   if (link == nullptr) return Fail(given, -ECONNREFUSED, error.bytes);
@@ -130,10 +133,15 @@ VTEE_EXPORT uint32_t vtee_vm_filter_ranges(const vtee_vm* vm, vtee_filter_range*
   return link->range_count();
 }
 
+VTEE_EXPORT uint32_t vtee_vm_call_registers(const vtee_vm* vm, uint32_t function_id) {
+  const vtee::vmm::FilterRange* range = Link(vm)->FindRange(function_id);
+  return range != nullptr ? range->registers : 0;
+}
+
 VTEE_EXPORT int32_t vtee_vm_interrupt(const vtee_vm* vm) { return Link(vm)->interrupt_gsi(); }
 
 VTEE_EXPORT int vtee_vm_set_interrupt(vtee_vm* vm, int eventfd) {
-  if (eventfd < 0) return -EINVAL;
+  if (!IsOpen(eventfd)) return -EINVAL;
   return ToErrno(Link(vm)->SetInterrupt(eventfd));
 }
 
@@ -149,6 +157,7 @@ VTEE_EXPORT int vtee_vm_set_slot(vtee_vm* vm, const vtee_slot* slot) {
   if (!CopyVersioned(slot, kFirstSlotSize, given)) return -EINVAL;
   const bool aligned = given.bytes % 4096 == 0 && given.guest_phys % 4096 == 0;
   if (given.bytes == 0 || !aligned || (given.flags & ~VTEE_SLOT_READ_ONLY) != 0) return -EINVAL;
+  if (given.fd >= 0 && !IsOpen(given.fd)) return -EINVAL;
   vtee::vmm::SlotBody body{};
   body.slot = given.slot;
   body.flags = given.flags;
@@ -192,5 +201,7 @@ VTEE_EXPORT int vtee_vm_pending(const vtee_vm* vm, uint32_t vcpu) {
 }
 
 VTEE_EXPORT int vtee_vm_alive(vtee_vm* vm) { return Link(vm)->health().Check() ? 1 : 0; }
+
+VTEE_EXPORT int vtee_vm_hangup_fd(const vtee_vm* vm) { return Link(vm)->control_fd(); }
 
 VTEE_EXPORT const char* vtee_vm_error(const vtee_vm* vm) { return Link(vm)->health().sentence(); }
