@@ -95,7 +95,8 @@ def _parser():
     add("--private-mem", action="append", type=_count(1, 16), default=[], metavar="N",
         help="memory of VM N is QEMU's own, not a shared file (repeatable)")
     add("--vcpus", type=_count(1, 8), default=1, metavar="N", help="CPUs of a guest (default 1)")
-    add("--vms", type=_count(1, 16), default=1, metavar="N", help="VMs at once (default 1)")
+    add("--vms", type=_count(0, 16), default=1, metavar="N",
+        help="VMs at once (default 1); 0: none, but /boot has what they would boot")
     add("--mem", type=_count(128, 8192), default=512, metavar="MB",
         help="memory of a guest (default 512)")
     add("--host-mem", type=_count(512, 65536), metavar="MB",

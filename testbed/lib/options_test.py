@@ -28,6 +28,10 @@ class OptionsTest(unittest.TestCase):
     def test_host_memory_follows_the_guests(self):
         self.assertGreaterEqual(parse("--vms", "4", "--mem", "1024").host_mem, 4 * 1024 + 1024)
 
+    def test_no_vms_leave_what_they_would_boot(self):
+        found = parse("--vms", "0", "--in-guest", "true", "--in-host", "true")
+        self.assertEqual((found.vms, found.no_vm, found.in_guest), (0, False, "true"))
+
     def test_words_for_the_vmm(self):
         found = parse("--vms", "2", "--", "-device", "virtio-rng-device", "--", "x")
         self.assertEqual(found.vmm_args, ["-device", "virtio-rng-device", "--", "x"])
