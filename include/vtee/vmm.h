@@ -98,13 +98,26 @@ struct vtee_slot {
   uint64_t file_offset; /* of the first byte in the file */
   int fd;               /* the file (a memfd) mapped shared there, or -1: cannot be shared */
   uint32_t flags;       /* VTEE_SLOT_READ_ONLY */
+  /* With fd -1: where the first byte is in this process. vteed then has the bytes copied, which is
+   * slower than a file; see vtee_vm_serve_memory(). NULL: the TEE cannot reach them. */
+  void* host_address;
 };
 /* Adds the slot or replaces the one with its number. When it returns, vteed uses the new one.
- * -EINVAL: vteed refused it (overlap, unusable file). -EPIPE, here and below: vteed is gone; the
- * VM can go on, and its guest's calls are refused. */
+ * -EINVAL: vteed refused it (overlap, unusable file). -EOPNOTSUPP: it has a host address only, and
+ * this vteed is too old for that or there are no descriptors left. -EPIPE, here and below: vteed is
+ * gone; the VM can go on, and its guest's calls are refused. */
 int vtee_vm_set_slot(vtee_vm* vm, const struct vtee_slot* slot);
-/* When it returns, no new access to the slot begins. Remove before reusing the address. */
+/* When it returns, no new access to the slot begins, and none to its host address goes on. Remove
+ * before reusing the address. */
 int vtee_vm_remove_slot(vtee_vm* vm, uint32_t slot);
+
+/* For slots with a host address. Poll this descriptor for reading (-1 until the first such slot has
+ * been set; then always the same) and call vtee_vm_serve_memory() when it is readable, in a thread
+ * that is in none of these functions meanwhile: they may wait for vteed, and vteed for this. */
+int vtee_vm_memory_fd(const vtee_vm* vm);
+/* Copies for vteed what one request asks for, from or to the slots there are and nothing else.
+ * Never blocks. 1: it did; 0: there was no request; -EPIPE: no more will come. */
+int vtee_vm_serve_memory(vtee_vm* vm);
 
 enum vtee_event {
   VTEE_EVENT_RESET = 1, /* the machine was reset; send before any vCPU runs again */

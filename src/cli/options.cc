@@ -25,9 +25,9 @@ struct RunWords {
 };
 
 constexpr const char* kRunFooter =
-    "\nThe VM's memory must be shareable (not with --tee-profile static or edk2), for QEMU:\n"
-    "  vtee run --backend host -- qemu-system-aarch64 -machine virt,memory-backend=mem0 \\\n"
-    "    -accel kvm -cpu host -m 2G -object memory-backend-memfd,id=mem0,size=2G,share=on \\\n"
+    "\nThe VM's memory should be shareable, or each access to it is a slow copy; for QEMU:\n"
+    "  vtee run --backend host -- qemu-system-aarch64 -machine virt,memory-backend=mem \\\n"
+    "    -accel kvm -cpu host -m 2G -object memory-backend-memfd,id=mem,size=2G,share=on \\\n"
     "    -kernel Image -append console=ttyAMA0 -nographic\n"
     "\nvtee run ends as the VMM ends: with its exit status, or by the same signal.\n"
     "Signals sent to vtee run are forwarded to the VMM. Exit status 2: nothing was started,\n"

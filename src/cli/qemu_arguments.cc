@@ -191,42 +191,37 @@ const MemoryBackend* FindBackend(const QemuCommand& command, const std::string& 
   return nullptr;
 }
 
-// The remedy for one backend that vteed cannot map.
-std::string BackendProblem(const MemoryBackend& backend) {
-  if (backend.type == "memory-backend-ram" || backend.type == "memory-backend-epc") {
-    return fmt::format(
-        "the guest's memory '{0}' has no file that vteed could map; use -object "
-        "memory-backend-memfd,id={0},size={1},share=on instead of {2}",
-        backend.id, backend.size, backend.type);
-  }
-  return fmt::format(
-      "the guest's memory '{0}' is private to QEMU; add share=on to -object {1},id={0}", backend.id,
-      backend.type);
+// The memory backends that the guest's RAM is made of; none: QEMU's own.
+std::vector<std::string> UsedBackends(const QemuCommand& command) {
+  if (command.numa_without_backend) return {};
+  std::vector<std::string> used = command.numa_backends;
+  if (const auto id = Find(command.machine, "memory-backend")) used.push_back(*id);
+  return used;
 }
 
 void CheckMemory(const QemuCommand& command, std::vector<std::string>& problems) {
-  std::vector<std::string> used = command.numa_backends;
-  if (const auto id = Find(command.machine, "memory-backend")) used.push_back(*id);
-  if (used.empty() || command.numa_without_backend) {
-    const char* where = command.numa_without_backend ? "-numa node,memdev=mem0 (instead of mem=)"
-                                                     : "-machine memory-backend=mem0";
-    problems.push_back(fmt::format(
-        "the guest's memory is private to QEMU and vteed could not reach it; add -object "
-        "memory-backend-memfd,id=mem0,size={},share=on and {}",
-        BackendSize(command.memory_size), where));
-    return;
+  for (const std::string& id : UsedBackends(command)) {
+    if (FindBackend(command, id) != nullptr) continue;
+    problems.push_back(
+        fmt::format("the guest's memory '{0}' is not defined; add -object "
+                    "memory-backend-memfd,id={0},size={1},share=on",
+                    id, BackendSize(command.memory_size)));
   }
-  for (const std::string& id : used) {
-    const MemoryBackend* backend = FindBackend(command, id);
-    if (backend == nullptr) {
-      problems.push_back(
-          fmt::format("the guest's memory '{0}' is not defined; add -object "
-                      "memory-backend-memfd,id={0},size={1},share=on",
-                      id, BackendSize(command.memory_size)));
-    } else if (!backend->Shared()) {
-      problems.push_back(BackendProblem(*backend));
-    }
+}
+
+// What makes the copies unnecessary for one backend that vteed cannot map.
+std::string BackendAdvice(const MemoryBackend& backend) {
+  constexpr std::string_view kSlow =
+      "so every access by the TEE is copied by QEMU; to make it fast";
+  if (backend.type == "memory-backend-ram" || backend.type == "memory-backend-epc") {
+    return fmt::format(
+        "the guest's memory '{0}' has no file that vteed could map, {1}, use -object "
+        "memory-backend-memfd,id={0},size={2},share=on instead of {3}",
+        backend.id, kSlow, backend.size, backend.type);
   }
+  return fmt::format(
+      "the guest's memory '{0}' is private to QEMU, {1}, add share=on to -object {2},id={0}",
+      backend.id, kSlow, backend.type);
 }
 
 // Devices on the platform bus get a node that only the real device can fill in.
@@ -298,6 +293,22 @@ std::vector<std::string> CheckQemu(const QemuCommand& command, bool tree_wanted,
   if (memory_wanted) CheckMemory(command, problems);
   if (tree_wanted) CheckDeviceTree(command, problems);
   return problems;
+}
+
+std::string MemoryAdvice(const QemuCommand& command) {
+  const std::vector<std::string> used = UsedBackends(command);
+  for (const std::string& id : used) {
+    const MemoryBackend* backend = FindBackend(command, id);
+    if (backend != nullptr && !backend->Shared()) return BackendAdvice(*backend);
+  }
+  if (!used.empty()) return "";
+  const char* where = command.numa_without_backend ? "-numa node,memdev=mem (instead of mem=)"
+                                                   : "-machine memory-backend=mem";
+  return fmt::format(
+      "the guest's memory is private to QEMU, so every access by the TEE is copied by QEMU; to "
+      "make "
+      "it fast, add -object memory-backend-memfd,id=mem,size={},share=on {}",
+      BackendSize(command.memory_size), where);
 }
 
 std::string BackendSize(std::string_view memory_size) {

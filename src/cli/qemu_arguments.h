@@ -67,6 +67,9 @@ QemuCommand ParseQemu(std::string_view program, std::span<const std::string> arg
 std::vector<std::string> CheckQemu(const QemuCommand& command, bool tree_wanted,
                                    bool memory_wanted = true);
 
+// The sentence on guest memory that vteed cannot map and what to add so that it can; "": it can.
+std::string MemoryAdvice(const QemuCommand& command);
+
 // The size for -object memory-backend-*: a plain number means MiB for -m, bytes there.
 std::string BackendSize(std::string_view memory_size);
 

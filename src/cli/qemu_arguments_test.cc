@@ -99,21 +99,7 @@ TEST(QemuArgumentsTest, RefusesWithTheRemedy) {
       {"-M virt,memory-backend=m" + with_memory, "use emulation"},
       {"-M virt,memory-backend=m,accel=tcg" + with_memory, "use 'tcg'"},
       {"-M virt,memory-backend=m,accel=tcg:kvm" + with_memory, "use 'tcg'"},
-      {"-M virt,accel=kvm -m 3072 -kernel I",
-       "add -object memory-backend-memfd,id=mem0,size=3072M,share=on and -machine "
-       "memory-backend=mem0"},
-      {"-M virt,accel=kvm -m size=4G,slots=2 -kernel I", "size=4G,"},
-      {"-M virt,accel=kvm -kernel I", "size=128M,"},
-      {"-M virt,accel=kvm -m 1G -numa node,mem=1G -kernel I", "-numa node,memdev=mem0"},
       {"-M virt,accel=kvm,memory-backend=x -m 1G -kernel I", "memory 'x' is not defined"},
-      {"-M virt,accel=kvm,memory-backend=x -object memory-backend-ram,id=x,size=5G -kernel I",
-       "memory-backend-memfd,id=x,size=5G,share=on instead of memory-backend-ram"},
-      {"-M virt,accel=kvm,memory-backend=x -kernel I "
-       "-object memory-backend-file,id=x,size=5G,mem-path=/x",
-       "add share=on to -object memory-backend-file,id=x"},
-      {"-M virt,accel=kvm,memory-backend=x -kernel I "
-       "-object memory-backend-memfd,id=x,size=5G,share=off",
-       "add share=on"},
       {kGood + " -daemonize", "leave it out"},
       {kGood + " -readconfig f", "-readconfig"},
       {kGood + " -device tpm-tis-device,tpmdev=t", "-device tpm-tis-device needs"},
@@ -123,6 +109,32 @@ TEST(QemuArgumentsTest, RefusesWithTheRemedy) {
     EXPECT_THAT(CheckQemu(Parse(refusal.line), true), ElementsAre(HasSubstr(refusal.sentence)))
         << refusal.line;
   }
+}
+
+TEST(QemuArgumentsTest, PrivateMemoryIsAdvisedAgainstAndNotRefused) {
+  const std::vector<Refusal> cases = {
+      {"-M virt,accel=kvm -m 3072 -kernel I",
+       "add -object memory-backend-memfd,id=mem,size=3072M,share=on -machine "
+       "memory-backend=mem"},
+      {"-M virt,accel=kvm -m size=4G,slots=2 -kernel I", "size=4G,"},
+      {"-M virt,accel=kvm -kernel I", "size=128M,"},
+      {"-M virt,accel=kvm -m 1G -numa node,mem=1G -kernel I", "-numa node,memdev=mem"},
+      {"-M virt,accel=kvm,memory-backend=x -object memory-backend-ram,id=x,size=5G -kernel I",
+       "memory-backend-memfd,id=x,size=5G,share=on instead of memory-backend-ram"},
+      {"-M virt,accel=kvm,memory-backend=x -kernel I "
+       "-object memory-backend-file,id=x,size=5G,mem-path=/x",
+       "add share=on to -object memory-backend-file,id=x"},
+      {"-M virt,accel=kvm,memory-backend=x -kernel I "
+       "-object memory-backend-memfd,id=x,size=5G,share=off",
+       "add share=on"},
+  };
+  for (const Refusal& one : cases) {
+    EXPECT_THAT(CheckQemu(Parse(one.line), true), IsEmpty()) << one.line;
+    EXPECT_THAT(MemoryAdvice(Parse(one.line)),
+                AllOf(HasSubstr("copied by QEMU"), HasSubstr(one.sentence)))
+        << one.line;
+  }
+  EXPECT_EQ(MemoryAdvice(Parse(kGood)), "");
 }
 
 TEST(QemuArgumentsTest, FirmwareIsFine) {

@@ -361,12 +361,23 @@ TEST_F(FakeQemuTest, AWindowOfTheConfigurationFileCountsToo) {
 TEST_F(FakeQemuTest, DryRunListsProblems) {
   options_.dry_run = true;
   host_.problems = {"this machine is strange"};
-  options_.vmm = {qemu_, "-M", "virt", "-kernel", "I"};
+  options_.vmm = {qemu_, "-M", "virt", "-kernel", "I", "-device", "virtio-iommu-pci"};
   const Finished finished = Run();
   EXPECT_EQ(finished.ExitStatus(), 2);
   EXPECT_THAT(finished.output, AllOf(HasSubstr("problem: this machine is strange\n"),
                                      HasSubstr("problem: QEMU would use emulation"),
-                                     HasSubstr("problem: the guest's memory is private")));
+                                     HasSubstr("problem: -device virtio-iommu-pci must")));
+}
+
+TEST_F(FakeQemuTest, PrivateMemoryRunsAndIsToldOnce) {
+  options_.vmm = {qemu_, "-M", "virt,accel=kvm", "-m", "1G", "-kernel", "I"};
+  const Finished finished = Run();
+  EXPECT_EQ(finished.ExitStatus(), 6) << finished.output;
+  const std::string remedy =
+      "add -object memory-backend-memfd,id=mem,size=1G,share=on -machine memory-backend=mem";
+  const std::size_t first = finished.output.find(remedy);
+  EXPECT_NE(first, std::string::npos) << finished.output;
+  EXPECT_EQ(finished.output.find(remedy, first + 1), std::string::npos) << "once";
 }
 
 TEST_F(FakeQemuTest, TakesTheUsersTree) {

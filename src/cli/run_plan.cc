@@ -115,7 +115,7 @@ class Planner {
                       (options_.vmm_kind == VmmKind::kAuto && LooksLikeQemu(options_.vmm.front()));
     if (!qemu) {
       NoTree(fmt::format("vtee does not know the VMM {}{}", options_.vmm.front(),
-                         window_ ? "" : "; its guest memory must be shareable"));
+                         window_ ? "" : "; shareable guest memory is faster than private"));
       return;
     }
     qemu_ = ParseQemu(options_.vmm.front(), plan_.vmm_arguments);
@@ -123,6 +123,8 @@ class Planner {
     std::vector<std::string> problems = CheckQemu(*qemu_, tree_wanted_, !window_);
     if (!problems.empty()) vmm_usable_ = false;
     plan_.problems.insert(plan_.problems.end(), problems.begin(), problems.end());
+    const std::string advice = window_ ? "" : MemoryAdvice(*qemu_);
+    if (problems.empty() && !advice.empty()) plan_.notes.push_back(advice);
     if (!tree_wanted_) NoTree("the device tree stays as it is (--no-dtb)");
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "daemon/vm.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -27,6 +28,9 @@ Status Send(int socket, const ControlMessage& message) {
   return SendPacket(socket, std::as_bytes(std::span(&message, 1)));
 }
 
+// Smaller slots are not the guest's RAM.
+constexpr std::uint64_t kWorthMapping = std::uint64_t{2} << 20;
+
 Error Protocol(std::string text) { return Error{ErrorCode::kProtocol, std::move(text)}; }
 
 }  // namespace
@@ -42,10 +46,16 @@ Vm::Vm(const Config& config, const WaitTimes& times, std::unique_ptr<tee::Backen
 }
 
 Vm::~Vm() {
+  if (channel_) channel_->Close();
   if (mailboxes_) mailboxes_->Stop();
   dialect_->Reset();
   mailboxes_.reset();
   backend_->OnLifeEvent(tee::LifeEvent::kDestroyed, identity_);
+}
+
+void Vm::CancelCalls() {
+  if (channel_) channel_->Close();
+  dialect_->CancelCalls();
 }
 
 Status Vm::HandlePacket(int socket, Packet packet) {
@@ -67,6 +77,8 @@ Status Vm::HandlePacket(int socket, Packet packet) {
       if (packet.fds.size() != 1) return Protocol("an interrupt without its descriptor");
       dialect_->SetInterrupt(std::move(packet.fds[0]));
       return {};
+    case ControlType::kMemoryChannel:
+      return SetMemoryChannel(packet);
     case ControlType::kLife:
       VTEE_TRY(Life(message.life));
       return Ack(socket, message.type, 0);
@@ -152,9 +164,9 @@ std::uint32_t Vm::SetSlot(const vmm::SlotBody& body, Packet& packet) {
   spec.file_offset = body.file_offset;
   spec.read_only = (body.flags & vmm::kSlotReadOnly) != 0;
   UniqueFd file = packet.fds.empty() ? UniqueFd() : std::move(packet.fds[0]);
-  const bool shared = file.valid();
+  const char* reached = file.valid() ? "mapped" : body.region != 0 ? "copied" : "no";
   Status set = CheckWindowSlot(body);
-  if (set.ok()) set = memory_.SetSlot(spec, std::move(file));
+  if (set.ok()) set = ReachSlot(spec, std::move(file), body.region);
   if (!set.ok()) {
     Log(LogLevel::kError, "slot.refused", {{"slot", body.slot}, {"error", set.error().message}});
     return 1;
@@ -164,8 +176,34 @@ std::uint32_t Vm::SetSlot(const vmm::SlotBody& body, Packet& packet) {
       {{"slot", body.slot},
        {"ipa", Hex(body.guest_phys)},
        {"size", Hex(body.size)},
-       {"shared", shared ? "yes" : "no"}});
+       {"reached", reached}});
   return 0;
+}
+
+Status Vm::SetMemoryChannel(Packet& packet) {
+  if (channel_ || packet.fds.size() != 1) {
+    return Protocol("a second memory channel, or one without its socket");
+  }
+  channel_ = std::make_shared<MemoryChannel>(std::move(packet.fds[0]));
+  return {};
+}
+
+Status Vm::ReachSlot(const guest::SlotSpec& spec, UniqueFd file, std::uint64_t region) {
+  if (file.valid() || region == 0) return memory_.SetSlot(spec, std::move(file));
+  if (!channel_) return Protocol("a slot with a region came before its memory channel");
+  VTEE_TRY(memory_.SetRemoteSlot(spec, channel_, region));
+  if (!said_copied_ && spec.size >= kWorthMapping) {
+    said_copied_ = true;
+    Log(LogLevel::kWarning, "memory.copied",
+        {{"ipa", Hex(spec.base.value())},
+         {"size", Hex(spec.size)},
+         {"remedy", fmt::format("guest memory is private to the VMM, so each access is copied by "
+                                "it; to make it fast, start QEMU with -object "
+                                "memory-backend-memfd,id=mem,size={}M,share=on -machine "
+                                "memory-backend=mem",
+                                spec.size >> 20)}});
+  }
+  return {};
 }
 
 Status Vm::Life(const vmm::LifeBody& body) {

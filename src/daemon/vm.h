@@ -12,6 +12,7 @@
 #include "base/socket.h"
 #include "daemon/config.h"
 #include "daemon/mailbox_server.h"
+#include "daemon/memory_channel.h"
 #include "guest/guest_memory.h"
 #include "mediator/dialect.h"
 #include "tee/backend.h"
@@ -29,20 +30,24 @@ class Vm {
   // Handles one packet from the VMM and answers it on `socket`. An error ends the connection.
   Status HandlePacket(int socket, Packet packet);
 
-  // The VM is going away: asks the calls inside the TEE to stop.
-  void CancelCalls() { dialect_->CancelCalls(); }
+  // The VM is going away: ends what waits for its memory and asks the calls inside the TEE to stop.
+  void CancelCalls();
 
  private:
   Status Hello(int socket, const vmm::ControlMessage& message, Packet& packet);
   std::uint32_t SetSlot(const vmm::SlotBody& body, Packet& packet);
   std::uint32_t RemoveSlot(const vmm::SlotBody& body);
   Status CheckWindowSlot(const vmm::SlotBody& body) const;
+  Status SetMemoryChannel(Packet& packet);
+  Status ReachSlot(const guest::SlotSpec& spec, UniqueFd file, std::uint64_t region);
   Status Life(const vmm::LifeBody& body);
   Status Ack(int socket, vmm::ControlType of, std::uint32_t status);
 
   const Config& config_;
   const WaitTimes times_;
   const tee::VmIdentity identity_;
+  std::shared_ptr<MemoryChannel> channel_;  // null: the VMM side has none
+  bool said_copied_ = false;
   guest::GuestMemory memory_;
   std::unique_ptr<tee::Backend> backend_;
   std::unique_ptr<mediator::Dialect> dialect_;

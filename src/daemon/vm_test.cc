@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -13,6 +14,7 @@
 #include "daemon/test_vmm.h"
 #include "dialect/optee/wire.h"
 #include "guest/test_memory.h"
+#include "vmm/memory_server.h"
 
 namespace vtee::daemon {
 namespace {
@@ -101,9 +103,10 @@ class VmTest : public ::testing::Test {
     ASSERT_EQ(reply->hello_reply.status, 0u);
   }
   std::uint32_t SetSlot(std::uint32_t slot, std::uint64_t base, std::uint64_t size, int file,
-                        std::uint32_t flags = 0, std::uint64_t offset = 0) {
+                        std::uint32_t flags = 0, std::uint64_t offset = 0,
+                        std::uint64_t region = 0) {
     ControlMessage message = Message(ControlType::kSetSlot);
-    message.slot = {slot, flags, base, size, offset};
+    message.slot = {slot, flags, base, size, offset, region};
     EXPECT_TRUE(Deliver(message, file < 0 ? std::span<const int>() : std::span(&file, 1)).ok());
     return ExpectAck(ControlType::kSetSlot);
   }
@@ -407,6 +410,90 @@ TEST_F(VmTest, FilesThatAreNotMemoryAreRefused) {
   for (const int fd : {event.get(), zero.get(), sockets_.first.get()}) {
     EXPECT_EQ(SetSlot(0, kRam, kRamBytes, fd), 1u);
   }
+}
+
+// ---- memory that cannot be mapped ---------------------------------------------------------
+
+// The guest's RAM at an address of "the VMM" that vteed is not told, and the VMM's side of copies.
+class CopiedMemoryTest : public VmTest {
+ protected:
+  CopiedMemoryTest()
+      : address_(mmap(nullptr, kRamBytes, PROT_READ | PROT_WRITE, MAP_SHARED, ram_.get(), 0)) {}
+  ~CopiedMemoryTest() override { munmap(address_, kRamBytes); }
+
+  Status SendChannel() {
+    vmm::OwnFd peer;
+    EXPECT_TRUE(server_.Open(peer));
+    EXPECT_TRUE(server_.StartThread());
+    const int fd = peer.get();
+    return Deliver(Message(ControlType::kMemoryChannel), std::span(&fd, 1));
+  }
+  std::uint64_t Region(std::uint32_t slot) {
+    return server_.Add(slot, reinterpret_cast<std::uintptr_t>(address_), kRamBytes, false);
+  }
+
+  void* address_;
+  vmm::PeerHealth health_{vmm::MessageSink{}};
+  vmm::MemoryServer server_{health_};
+};
+
+TEST_F(CopiedMemoryTest, AGuestReachesTheTee) {
+  SayHello();
+  ASSERT_TRUE(SendChannel().ok());
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, -1, 0, 0, Region(0)), 0u);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+  EXPECT_EQ(tee_->counters().open_sessions, 1u);
+}
+
+TEST_F(CopiedMemoryTest, ASlotThatMovesOrGoesIsNotReachedByItsOldRegion) {
+  SayHello();
+  ASSERT_TRUE(SendChannel().ok());
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, -1, 0, 0, Region(0)), 0u);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+  server_.Remove(0);  // the VMM side has forgotten it, vteed has not heard yet
+  EXPECT_EQ(OpenSession(), optee::ret::kBadAddress);
+  EXPECT_EQ(SetSlot(0, 2 * kRam, kRamBytes, -1, 0, 0, Region(0)), 0u);  // elsewhere
+  EXPECT_EQ(OpenSession(), optee::ret::kBadAddress);
+  server_.Remove(0);
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, -1, 0, 0, Region(0)), 0u);  // and back
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, ram_.get()), 0u);  // mapped from now on
+  server_.Remove(0);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+}
+
+TEST_F(CopiedMemoryTest, ItsMessagesAreChecked) {
+  SayHello();
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, -1, 0, 0, 1), 1u) << "a region before its channel";
+  EXPECT_FALSE(Deliver(Message(ControlType::kMemoryChannel)).ok()) << "no socket";
+  ASSERT_TRUE(SendChannel().ok());
+  const int another = ram_.get();
+  EXPECT_FALSE(Deliver(Message(ControlType::kMemoryChannel), std::span(&another, 1)).ok());
+}
+
+TEST_F(CopiedMemoryTest, ADeadChannelFailsCallsAndNotTheVm) {
+  SayHello();
+  const UniqueFd nothing(eventfd(0, EFD_CLOEXEC));
+  const int fd = nothing.get();
+  ASSERT_TRUE(Deliver(Message(ControlType::kMemoryChannel), std::span(&fd, 1)).ok());
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, -1, 0, 0, 1), 0u);
+  EXPECT_EQ(OpenSession(), optee::ret::kBadAddress);
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, ram_.get()), 0u);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+}
+
+TEST_F(CopiedMemoryTest, TheVmEndsWhileACallWaitsForItsMemory) {
+  SayHello();
+  auto pair = MakeSocketPair();
+  const int fd = pair->second.get();
+  ASSERT_TRUE(Deliver(Message(ControlType::kMemoryChannel), std::span(&fd, 1)).ok());
+  pair->second.Reset();
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, -1, 0, 0, 1), 0u);
+  vmm_.Submit(0, {optee::smc::kCallWithArg, kRam >> 32, kRam & 0xFFFFFFFF});
+  // The call asks and gets no answer.
+  ASSERT_TRUE(ReceivePacket(pair->first.get(), vmm::kMaxMemoryPacket).ok());
+  EXPECT_FALSE(vmm_.Replied(0));
+  vm_.reset();  // returns
 }
 
 // ---- interrupt and life -------------------------------------------------------------------

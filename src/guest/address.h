@@ -20,8 +20,9 @@ enum class MemFault : std::uint8_t {
   kNoSlot,     // some byte lies in no memory slot
   kWraps,      // address + size exceeds 2^64
   kReadOnly,   // a write to a read-only slot
-  kVanished,   // the page behind it was punched out or truncated while we looked
-  kNotMapped,  // the slot's memory is not shareable with this process
+  kVanished,   // the page behind it was punched out or truncated while we looked, or the VMM,
+               // which copies it for us, cannot reach it
+  kNotMapped,  // the slot's memory can neither be mapped nor copied
   kBadList,    // a page list is malformed: misaligned, looping or longer than its bound
 };
 const char* MemFaultName(MemFault fault);

@@ -6,8 +6,8 @@
 
 #include "base/checked.h"
 #include "guest/mapped_window.h"
+#include "guest/piece_copier.h"
 #include "guest/slot_mapping.h"
-#include "guest/snapshot_unsafe.h"
 
 namespace vtee::guest {
 
@@ -52,7 +52,7 @@ MemFault GuestBuffer::FromRange(const GuestMemory& memory, GuestPhysAddr base, s
   return MemFault::kNone;
 }
 
-// Calls copy(slot, offset in slot, offset in the range, bytes) for each run's part of the range,
+// Calls copy(slot, offset in slot, bytes) for each run's part of the range,
 // in order, until it returns false.
 template <typename Copy>
 bool GuestBuffer::ForEachPiece(std::uint64_t offset, std::uint64_t size, Copy copy) const {
@@ -64,30 +64,32 @@ bool GuestBuffer::ForEachPiece(std::uint64_t offset, std::uint64_t size, Copy co
     const FileRun& run = runs_[index];
     const std::uint64_t skip = offset + done - run_start_[index];
     const std::uint64_t piece = std::min(size - done, run.size - skip);
-    if (!copy(*run.slot, run.slot_offset + skip, done, piece)) return false;
+    if (!copy(*run.slot, run.slot_offset + skip, piece)) return false;
     done += piece;
   }
   return true;
 }
 
 bool GuestBuffer::Read(std::uint64_t offset, std::span<std::byte> out) const {
-  return ForEachPiece(
-      offset, out.size(),
-      [&](const SlotMapping& slot, std::uint64_t in_slot, std::uint64_t done, std::uint64_t piece) {
-        return CopyFromGuest(out.data() + done, slot.data() + in_slot, piece);
-      });
+  VTEE_PIECE_COPIER PieceCopier<CopyDirection::kFromGuest> copier(out.data());
+  return ForEachPiece(offset, out.size(),
+                      [&](const SlotMapping& slot, std::uint64_t in_slot, std::uint64_t piece) {
+                        return copier.Copy(slot, in_slot, piece);
+                      }) &&
+         copier.Flush();
 }
 
 bool GuestBuffer::Write(std::uint64_t offset, std::span<const std::byte> bytes) const {
-  const bool writable = ForEachPiece(offset, bytes.size(),
-                                     [](const SlotMapping& slot, std::uint64_t, std::uint64_t,
-                                        std::uint64_t) { return !slot.read_only(); });
-  if (!writable) return false;
-  return ForEachPiece(
+  const bool writable = ForEachPiece(
       offset, bytes.size(),
-      [&](const SlotMapping& slot, std::uint64_t in_slot, std::uint64_t done, std::uint64_t piece) {
-        return CopyToGuest(slot.data() + in_slot, bytes.data() + done, piece);
-      });
+      [](const SlotMapping& slot, std::uint64_t, std::uint64_t) { return !slot.read_only(); });
+  if (!writable) return false;
+  VTEE_PIECE_COPIER PieceCopier<CopyDirection::kToGuest> copier(bytes.data());
+  return ForEachPiece(offset, bytes.size(),
+                      [&](const SlotMapping& slot, std::uint64_t in_slot, std::uint64_t piece) {
+                        return copier.Copy(slot, in_slot, piece);
+                      }) &&
+         copier.Flush();
 }
 
 Result<std::unique_ptr<tee::MappedWindow>> GuestBuffer::Map() const {

@@ -5,9 +5,10 @@
 // Threading: immutable once made; any thread. Ownership: keeps the slots' mappings alive, so the
 // buffer stays valid when the VMM removes a slot meanwhile.
 // Windows (Map) take one kernel mapping per run of file-contiguous memory. The process shares one
-// budget for them, half of vm.max_map_count, so that a guest with very scattered buffers gets
-// kResourceExhausted and cannot take the mappings that the process itself needs to go on.
-// Not supported by Map(): hosts or files whose pages are larger than a run (kUnsupported: copy).
+// budget for them, half of vm.max_map_count, so that a guest with very scattered buffers cannot
+// take the mappings that the process itself needs to go on; beyond it Map() is kResourceExhausted.
+// Not supported by Map(): hosts or files whose pages are larger than a run, and remote slots
+// (kUnsupported). In all these cases Read() and Write() still work: copy.
 #pragma once
 
 #include <memory>

@@ -9,8 +9,8 @@
 
 #include "base/checked.h"
 #include "guest/mapped_window.h"
+#include "guest/piece_copier.h"
 #include "guest/slot_mapping.h"
-#include "guest/snapshot_unsafe.h"
 
 namespace vtee::guest {
 namespace {
@@ -135,10 +135,21 @@ void GuestMemory::Swap(std::shared_ptr<const Table> next) {
 
 Status GuestMemory::SetSlot(const SlotSpec& spec, UniqueFd file) {
   VTEE_TRY(CheckSpec(spec));
-  Slot slot{spec.base.value(), spec.size, spec.id, spec.read_only, nullptr};
+  std::shared_ptr<const SlotMapping> mapping;
   if (file.valid()) {
-    VTEE_ASSIGN_OR_RETURN(slot.mapping, SlotMapping::Create(spec, std::move(file)));
+    VTEE_ASSIGN_OR_RETURN(mapping, SlotMapping::Create(spec, std::move(file)));
   }
+  return Insert(spec, std::move(mapping));
+}
+
+Status GuestMemory::SetRemoteSlot(const SlotSpec& spec, std::shared_ptr<RemoteMemory> remote,
+                                  std::uint64_t region) {
+  VTEE_TRY(CheckSpec(spec));
+  return Insert(spec, SlotMapping::CreateRemote(spec, std::move(remote), region));
+}
+
+Status GuestMemory::Insert(const SlotSpec& spec, std::shared_ptr<const SlotMapping> mapping) {
+  Slot slot{spec.base.value(), spec.size, spec.id, spec.read_only, std::move(mapping)};
   const std::lock_guard lock(write_mutex_);
   auto next = std::make_shared<Table>(*Current());
   std::erase_if(next->slots, [&](const Slot& old) { return old.id == spec.id; });
@@ -176,15 +187,13 @@ void GuestMemory::RemoveAll() {
 
 MemFault GuestMemory::Snapshot(GuestPhysAddr from, std::span<std::byte> out) const {
   const std::shared_ptr<const Table> table = Current();
-  std::byte* to = out.data();
-  return table->Walk(from.value(), out.size(),
-                     [&](const Slot& slot, std::uint64_t offset, std::uint64_t piece) {
-                       if (!CopyFromGuest(to, slot.mapping->data() + offset, piece)) {
-                         return MemFault::kVanished;
-                       }
-                       to += piece;
-                       return MemFault::kNone;
-                     });
+  VTEE_PIECE_COPIER PieceCopier<CopyDirection::kFromGuest> copier(out.data());
+  const MemFault fault = table->Walk(
+      from.value(), out.size(), [&](const Slot& slot, std::uint64_t offset, std::uint64_t piece) {
+        return copier.Copy(*slot.mapping, offset, piece) ? MemFault::kNone : MemFault::kVanished;
+      });
+  if (fault != MemFault::kNone) return fault;
+  return copier.Flush() ? MemFault::kNone : MemFault::kVanished;
 }
 
 MemFault GuestMemory::Publish(GuestPhysAddr to, std::span<const std::byte> bytes) const {
@@ -194,15 +203,13 @@ MemFault GuestMemory::Publish(GuestPhysAddr to, std::span<const std::byte> bytes
         return slot.read_only ? MemFault::kReadOnly : MemFault::kNone;
       });
   if (refused != MemFault::kNone) return refused;
-  const std::byte* from = bytes.data();
-  return table->Walk(to.value(), bytes.size(),
-                     [&](const Slot& slot, std::uint64_t offset, std::uint64_t piece) {
-                       if (!CopyToGuest(slot.mapping->data() + offset, from, piece)) {
-                         return MemFault::kVanished;
-                       }
-                       from += piece;
-                       return MemFault::kNone;
-                     });
+  VTEE_PIECE_COPIER PieceCopier<CopyDirection::kToGuest> copier(bytes.data());
+  const MemFault fault = table->Walk(
+      to.value(), bytes.size(), [&](const Slot& slot, std::uint64_t offset, std::uint64_t piece) {
+        return copier.Copy(*slot.mapping, offset, piece) ? MemFault::kNone : MemFault::kVanished;
+      });
+  if (fault != MemFault::kNone) return fault;
+  return copier.Flush() ? MemFault::kNone : MemFault::kVanished;
 }
 
 MemFault GuestMemory::Resolve(GuestPhysAddr base, std::uint64_t size,

@@ -2,17 +2,19 @@
 // The guest's memory as the VMM lays it out, and the only way to its bytes.
 //
 // The VMM reports its KVM memory slots; each slot that is a shared file mapping (a memfd) is
-// mapped here too. Everything a guest wrote is fetched exactly once through Snapshot() into
-// private memory and only then checked: the guest rewrites its memory while it is read, and even
-// a plain struct copy may be re-read by the compiler. Publish() is the way back.
+// mapped here too, and others are reached through RemoteMemory, which is slower. Everything a guest
+// wrote is fetched exactly once through Snapshot() into private memory and only then checked: the
+// guest rewrites its memory while it is read, and even a plain struct copy may be re-read by the
+// compiler. Publish() is the way back.
 //
 // Threading: all methods, any thread, also while the VMM changes slots: a reader sees the table
 // as it was at one instant, and memory of a removed slot stays mapped until its last user is
-// done. Snapshot() and Publish() do not allocate, make no system call of their own, and hold the
-// table's lock for a pointer copy only. Their thread must not block SIGBUS or SIGSEGV.
+// done. Snapshot() and Publish() do not allocate, make no system call of their own unless the slot
+// is remote, and hold the table's lock for a pointer copy only. Their thread must not block SIGBUS
+// or SIGSEGV.
 // Ownership: the object owns its mappings. A page that vanishes (hole punched, file truncated)
 // is MemFault::kVanished for that access and harms nothing else; InstallFaultHandler() first.
-// Not supported: memory that is not a shared file mapping (reported as kNotMapped), MMIO.
+// Not supported: MMIO.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +28,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "guest/address.h"
+#include "guest/remote_memory.h"
 
 namespace vtee::guest {
 
@@ -43,10 +46,10 @@ inline constexpr std::uint64_t kMaxSlotBytes = std::uint64_t{1} << 40;
 inline constexpr std::uint64_t kMaxGuestPhys = std::uint64_t{1} << 52;  // one past the last IPA
 inline constexpr std::size_t kMaxSlots = 32768;                         // KVM's own bound
 
-// One slot's file and mapping; shared by the table and by every buffer that uses it.
+// The way to one slot's bytes; shared by the table and by every buffer that uses it.
 class SlotMapping;
 
-// A run of guest memory that is contiguous in one file: what a zero-copy window maps.
+// A run of guest memory that is contiguous in one slot: what a zero-copy window maps.
 struct FileRun {
   std::shared_ptr<const SlotMapping> slot;
   std::uint64_t slot_offset = 0;  // bytes from the slot's start
@@ -64,11 +67,15 @@ class GuestMemory {
   // invalid: then the slot exists but its bytes are kNotMapped. Overlaps with other slots are
   // refused, as KVM refuses them. A refused slot changes nothing.
   Status SetSlot(const SlotSpec& spec, UniqueFd file);
+  // The same for a slot whose bytes only `remote` reaches, as its region `region`.
+  Status SetRemoteSlot(const SlotSpec& spec, std::shared_ptr<RemoteMemory> remote,
+                       std::uint64_t region);
   void RemoveSlot(SlotId id);
   void RemoveAll();
 
   // Copies out.size() bytes from guest memory, each byte of which is read once (what that means
-  // in detail: guest/snapshot_unsafe.h). The range may cross adjacent slots. On a fault `out`
+  // in detail: guest/snapshot_unsafe.h and guest/remote_memory.h). The range may cross adjacent
+  // slots. On a fault `out`
   // holds no meaning. Publish() to a range that is not all writable guest memory writes nothing;
   // only kVanished may come after a part was written. Zero bytes anywhere succeed.
   [[nodiscard]] MemFault Snapshot(GuestPhysAddr from, std::span<std::byte> out) const;
@@ -93,6 +100,7 @@ class GuestMemory {
   struct Table;
   std::shared_ptr<const Table> Current() const;
   void Swap(std::shared_ptr<const Table> next);
+  Status Insert(const SlotSpec& spec, std::shared_ptr<const SlotMapping> mapping);
 
   std::mutex write_mutex_;    // one writer at a time
   mutable std::mutex mutex_;  // table_: held for a pointer copy or swap

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -37,6 +38,11 @@ std::uint64_t ReadMaxMapCount() {
 std::atomic<std::uint64_t>& InUse() {
   static std::atomic<std::uint64_t> in_use{0};
   return in_use;
+}
+
+std::atomic<std::uint64_t>& Limit() {
+  static std::atomic<std::uint64_t> limit{ReadMaxMapCount() / 2};
+  return limit;
 }
 
 // A number of kernel mappings taken from the process's budget, given back on destruction.
@@ -89,6 +95,11 @@ Error Unsupported() {
   return Error{ErrorCode::kUnsupported,
                "this buffer's pages are smaller than the pages of the host or of the guest's "
                "memory file, so they cannot be mapped one by one; its bytes are copied instead"};
+}
+
+bool AnyRemote(std::span<const FileRun> runs) {
+  return std::any_of(runs.begin(), runs.end(),
+                     [](const FileRun& run) { return run.slot->remote() != nullptr; });
 }
 
 bool Continues(const Segment& last, const Segment& next) {
@@ -147,15 +158,18 @@ Error OverBudget(std::uint64_t wanted) {
 
 }  // namespace
 
-std::uint64_t WindowMappingLimit() {
-  static const std::uint64_t limit = ReadMaxMapCount() / 2;
-  return limit;
-}
+std::uint64_t WindowMappingLimit() { return Limit().load(std::memory_order_relaxed); }
+
+void SetWindowMappingLimit(std::uint64_t limit) { Limit().store(limit, std::memory_order_relaxed); }
 
 std::uint64_t WindowMappingsInUse() { return InUse().load(std::memory_order_relaxed); }
 
 Result<std::unique_ptr<tee::MappedWindow>> MapRuns(std::span<const FileRun> runs,
                                                    std::uint64_t size) {
+  if (AnyRemote(runs)) {
+    return Error{ErrorCode::kUnsupported,
+                 "the guest's memory is private to the VMM, so its bytes are copied"};
+  }
   const auto host_page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   std::uint64_t lead = 0;
   std::vector<Segment> segments;

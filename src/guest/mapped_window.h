@@ -24,5 +24,7 @@ Result<std::unique_ptr<tee::MappedWindow>> MapRuns(std::span<const FileRun> runs
 // call reads /proc: make it before a sandbox forbids that. (GuestMemory's constructor does.)
 std::uint64_t WindowMappingLimit();
 std::uint64_t WindowMappingsInUse();
+// Another limit, for tests. Windows that exceed it already stay.
+void SetWindowMappingLimit(std::uint64_t limit);
 
 }  // namespace vtee::guest

@@ -7,9 +7,12 @@
 #include <atomic>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <thread>
 #include <vector>
 
+#include "guest/guest_buffer.h"
+#include "guest/mapped_window.h"
 #include "guest/test_memory.h"
 
 namespace vtee::guest {
@@ -163,6 +166,56 @@ TEST_F(PageListTest, AListAtAddressZeroWorks) {
 }
 
 // A list page that is its own next one is walked as often as the size says, and no more.
+// The list as Linux lays it (drivers/tee/optee/call.c, optee_fill_pages_list) for pages of any
+// size: 4 KiB entries from the one that holds the buffer's start to the end of the last page.
+TEST_F(PageListTest, ListsOfKernelsWithLargePages) {
+  for (const std::uint64_t page_size : {std::uint64_t{16} << 10, std::uint64_t{64} << 10}) {
+    for (const std::uint64_t offset :
+         {std::uint64_t{0}, std::uint64_t{24}, std::uint64_t{5000}, page_size - 1}) {
+      for (const std::uint64_t size :
+           {std::uint64_t{1}, page_size, 3 * page_size - 100, std::uint64_t{2} << 20}) {
+        const std::uint64_t count = (offset + size + page_size - 1) / page_size;
+        // The kernel's pages: the later, the lower, with a gap between.
+        const auto page = [&](std::uint64_t n) { return (2 * (count - n) + 7) * page_size; };
+        std::vector<std::uint64_t> entries;
+        for (std::uint64_t n = 0; n < count; ++n) {
+          const std::uint64_t skip = n == 0 ? offset / kPageSize * kPageSize : 0;
+          for (std::uint64_t at = skip; at < page_size; at += kPageSize) {
+            entries.push_back(page(n) + at);
+          }
+        }
+        for (std::uint64_t n = 0; n < entries.size(); ++n) {
+          const std::uint64_t list = kRam + n / kPageListEntries * kPageSize;
+          test_.Put64(list + n % kPageListEntries * 8, entries[n]);
+          test_.Put64(list + kLink, list + kPageSize);
+        }
+        ASSERT_EQ(Walk(kRam, offset % kPageSize, size), MemFault::kNone);
+        const std::uint64_t wanted = (offset % kPageSize + size + kPageSize - 1) / kPageSize;
+        ASSERT_EQ(pages_.size(), wanted);
+        ASSERT_LE(wanted, entries.size());
+        for (std::uint64_t n = 0; n < wanted; ++n) ASSERT_EQ(pages_[n].value(), entries[n]) << n;
+      }
+    }
+  }
+}
+
+// And what becomes of such a list: one run, and one mapping, for each of the kernel's pages.
+TEST_F(PageListTest, PagesOfLargePagesAreOneRunEach) {
+  constexpr std::uint64_t kLarge = 16 * kPageSize;  // 64 KiB
+  std::vector<GuestPhysAddr> pages;
+  for (const std::uint64_t large : {3, 0, 2}) {
+    for (std::uint64_t n = 0; n < 16; ++n)
+      pages.emplace_back(kRam + large * kLarge + n * kPageSize);
+  }
+  std::shared_ptr<const GuestBuffer> buffer;
+  ASSERT_EQ(GuestBuffer::FromPages(test_.memory(), pages, 100, 3 * kLarge - 200, buffer),
+            MemFault::kNone);
+  EXPECT_EQ(buffer->run_count(), 3u);
+  const auto window = buffer->Map();
+  ASSERT_TRUE(window.ok());
+  EXPECT_EQ(WindowMappingsInUse(), 3u);
+}
+
 TEST_F(PageListTest, LoopsEnd) {
   Lay(511);
   test_.Put64(kRam + kLink, kRam);

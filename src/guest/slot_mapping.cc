@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "base/checked.h"
 
@@ -48,6 +49,17 @@ Result<std::shared_ptr<const SlotMapping>> SlotMapping::Create(const SlotSpec& s
   mapping->inode_ = info.st_ino;
   mapping->read_only_ = spec.read_only;
   return std::shared_ptr<const SlotMapping>(std::move(mapping));
+}
+
+std::shared_ptr<const SlotMapping> SlotMapping::CreateRemote(const SlotSpec& spec,
+                                                             std::shared_ptr<RemoteMemory> remote,
+                                                             std::uint64_t region) {
+  std::shared_ptr<SlotMapping> mapping(new SlotMapping);
+  mapping->size_ = spec.size;
+  mapping->read_only_ = spec.read_only;
+  mapping->remote_ = std::move(remote);
+  mapping->region_ = region;
+  return mapping;
 }
 
 SlotMapping::~SlotMapping() {

@@ -106,10 +106,11 @@ void FakeVteed::ServeControl() {
         // Before the ack: what the VMM side was told is done must be visible to the test.
         const std::lock_guard lock(mutex_);
         if (message.type == ControlType::kInterrupt) interrupt_ = std::move(fd);
+        if (message.type == ControlType::kMemoryChannel) memory_ = std::move(fd);
         events_.push_back(event);
         changed_.notify_all();
       }
-      if (message.type != ControlType::kInterrupt) {
+      if (message.type != ControlType::kInterrupt && message.type != ControlType::kMemoryChannel) {
         ControlMessage ack = MakeMessage(options_.ack_type);
         ack.ack.of = static_cast<std::uint32_t>(message.type);
         ack.ack.status = options_.ack_status;
@@ -187,6 +188,11 @@ std::vector<FakeVteed::Event> FakeVteed::EventsOf(ControlType type) {
     if (event.type == type) found.push_back(event);
   }
   return found;
+}
+
+int FakeVteed::memory_fd() {
+  const std::lock_guard lock(mutex_);
+  return memory_.get();
 }
 
 void FakeVteed::RaiseInterrupt() {

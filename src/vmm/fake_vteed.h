@@ -65,6 +65,8 @@ class FakeVteed {
   // Ends as a crashed vteed does.
   void Die();
   void RaiseInterrupt();
+  // The memory channel, once the VMM side has sent it; -1: it has not.
+  int memory_fd();
   int ring_seals() const { return ring_seals_; }
   std::uint32_t hello_vcpus() const { return hello_vcpus_; }
 
@@ -81,6 +83,7 @@ class FakeVteed {
   int ring_seals_ = 0;
   std::uint32_t hello_vcpus_ = 0;
   UniqueFd interrupt_;
+  UniqueFd memory_;
   std::atomic<bool> stop_{false};
   std::atomic<int> calls_{0};
   std::mutex mutex_;

@@ -24,11 +24,12 @@ bool ReadOnly(const kvm::MemoryRegion& region) { return (region.flags & kvm::kMe
 void SayUnshareable(const MessageSink& sink, const kvm::MemoryRegion& region) {
   const std::uint64_t mib = region.memory_size >> 20;
   Text text;
-  text.Format("the guest RAM at 0x%" PRIx64 " (%" PRIu64
-              " MiB) is private to the VMM, so the TEE cannot "
-              "reach it; start QEMU with `-object memory-backend-memfd,id=mem,size=%" PRIu64
-              "M,share=on -machine memory-backend=mem`",
-              region.guest_phys_addr, mib, mib);
+  text.Format(
+      "the guest RAM at 0x%" PRIx64 " (%" PRIu64
+      " MiB) is private to the VMM, and this vteed cannot have it copied; install vteed and "
+      "the VMM side from the same vtee release, or start QEMU with `-object "
+      "memory-backend-memfd,id=mem,size=%" PRIu64 "M,share=on -machine memory-backend=mem`",
+      region.guest_phys_addr, mib, mib);
   sink.Say(text.bytes);
 }
 
@@ -109,7 +110,7 @@ void KvmShim::SendSlots(KvmVm& vm) {
       largest = &slot;
     }
   }
-  if (largest != nullptr && !largest->shared && largest->region.memory_size > kSmallSlot) {
+  if (largest != nullptr && !largest->reachable && largest->region.memory_size > kSmallSlot) {
     vm.warned_unshareable = true;
     SayUnshareable(config_.sink, largest->region);
   }
@@ -177,15 +178,19 @@ void KvmShim::SendSlot(KvmVm& vm, KvmSlot& slot) {
   const kvm::MemoryRegion& region = slot.region;
   const BackingFile backing =
       FindBackingFile(region.userspace_addr, region.memory_size, !ReadOnly(region));
-  slot.shared = backing.fd.valid();
-  if (!slot.shared && ReadOnly(region)) return;  // a ROM of the VMM's own; no TEE needs it
+  const bool shared = backing.fd.valid();
+  if (!shared && ReadOnly(region)) return;  // a ROM of the VMM's own; no TEE needs it
   SlotBody body{};
   body.slot = region.slot;
   body.flags = ReadOnly(region) ? kSlotReadOnly : 0;
   body.guest_phys = region.guest_phys_addr;
   body.size = region.memory_size;
-  body.file_offset = slot.shared ? backing.file_offset : 0;
-  slot.sent = vm.link->SetSlot(body, backing.fd.get()) == VmLink::Answer::kDone;
+  body.file_offset = shared ? backing.file_offset : 0;
+  const bool copied = !shared && vm.link->OpenMemory(/*with_thread=*/true);
+  slot.reachable = shared || copied;
+  const VmLink::Answer answer = copied ? vm.link->SetCopiedSlot(body, region.userspace_addr)
+                                       : vm.link->SetSlot(body, backing.fd.get());
+  slot.sent = answer == VmLink::Answer::kDone;
 }
 
 // Updates the table and, once attached, vteed. False: no memory.
@@ -208,10 +213,10 @@ bool KvmShim::NoteSlot(KvmVm& vm, const kvm::MemoryRegion& region) {
   if (vm.link == nullptr || vm.window.valid()) return true;
   KvmSlot& slot = vm.slots[vm.slots.size() - 1];
   SendSlot(vm, slot);
-  if (slot.shared || ReadOnly(region) || vm.warned_unshareable) return true;
+  if (slot.reachable || ReadOnly(region) || vm.warned_unshareable) return true;
   // Hot-plugged RAM is worth a word; the frame buffer of an emulated card is not.
   for (const KvmSlot& other : vm.slots) {
-    if (other.shared && other.region.memory_size >= region.memory_size) return true;
+    if (other.reachable && other.region.memory_size >= region.memory_size) return true;
   }
   if (region.memory_size > kSmallSlot) {
     vm.warned_unshareable = true;

@@ -43,8 +43,8 @@ struct KvmObject {
 
 struct KvmSlot {
   kvm::MemoryRegion region;
-  bool sent;    // vteed knows it
-  bool shared;  // ... and has its file
+  bool sent;       // vteed knows it
+  bool reachable;  // ... and has its file, or its bytes are copied
 };
 
 struct KvmVm : KvmObject {

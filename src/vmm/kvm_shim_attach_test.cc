@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,25 +25,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-class Memory {
- public:
-  explicit Memory(std::size_t size) : size_(size) {
-    if (ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) return;
-    data_ = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
-  }
-  ~Memory() { munmap(data_, size_); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  char* data() const { return static_cast<char*>(data_); }
-
- private:
-  UniqueFd fd_{memfd_create("ram", MFD_CLOEXEC)};
-  std::size_t size_;
-  void* data_ = MAP_FAILED;
-};
-
-constexpr std::uint64_t kMib = 1 << 20;
 
 TEST_F(KvmShimTest, MemfdSlotsAreHandedOverAtAttachAndLater) {
   options_.interrupt_gsi = 12;
@@ -85,40 +65,6 @@ TEST_F(KvmShimTest, FailedSlotChangeIsNotReported) {
   EXPECT_EQ(errno, EINVAL);
   RunToEnd(vcpu_fd_);
   EXPECT_THAT(broker_->vteed(0)->events(), IsEmpty());
-}
-
-TEST_F(KvmShimTest, PrivateRamIsReportedWithoutFileAndToldOnce) {
-  Start();
-  MakeVm();
-  void* ram = mmap(nullptr, 8 * kMib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  char* bytes = static_cast<char*>(ram);
-  ASSERT_EQ(SetSlot(vm_fd_, 0, 0x40000000, 4 * kMib, bytes), 0);
-  ASSERT_EQ(SetSlot(vm_fd_, 1, 0, 2 * kMib, bytes + 4 * kMib, kvm::kMemReadOnly), 0);
-  RunToEnd(vcpu_fd_);
-  FakeVteed* vteed = broker_->vteed(0);
-  ASSERT_EQ(vteed->events().size(), 1u) << "a private ROM is skipped";
-  EXPECT_EQ(vteed->events()[0].inode, 0u);
-  ASSERT_EQ(said_.size(), 1u);
-  EXPECT_THAT(said_[0], HasSubstr("memory-backend-memfd,id=mem,size=4M,share=on"));
-  ASSERT_EQ(SetSlot(vm_fd_, 2, 0x80000000, 2 * kMib, bytes + 6 * kMib), 0);
-  ASSERT_EQ(SetSlot(vm_fd_, 1, 0, 0, nullptr), 0);
-  EXPECT_EQ(vteed->events().size(), 2u) << "nobody heard of the ROM, so nobody hears of its end";
-  EXPECT_EQ(said_.size(), 1u);
-  munmap(ram, 8 * kMib);
-}
-
-TEST_F(KvmShimTest, FrameBufferBesideSharedRamIsNoReasonToComplain) {
-  Start();
-  MakeVm();
-  const Memory ram(4 * kMib);
-  void* vram = mmap(nullptr, 2 * kMib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  ASSERT_EQ(SetSlot(vm_fd_, 0, 0x40000000, 4 * kMib, ram.data()), 0);
-  ASSERT_EQ(SetSlot(vm_fd_, 1, 0x10000000, 2 * kMib, vram), 0);
-  RunToEnd(vcpu_fd_);
-  ASSERT_EQ(SetSlot(vm_fd_, 2, 0x20000000, 2 * kMib, vram), 0);
-  EXPECT_EQ(broker_->vteed(0)->events().size(), 3u);
-  EXPECT_THAT(said_, IsEmpty());
-  munmap(vram, 2 * kMib);
 }
 
 TEST_F(KvmShimTest, InterruptReachesKvm) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "vmm/fake_kvm.h"
 #include "vmm/fake_vteed.h"
 #include "vmm/kvm_shim.h"
@@ -24,6 +26,41 @@ namespace vtee::vmm {
 inline constexpr std::uint32_t kSecure = 0x32000004;  // a call that vteed claims
 inline constexpr std::uint32_t kOther = 0x86000000;   // one that it does not
 inline constexpr std::uint32_t kExitMmio = 6;
+inline constexpr std::uint64_t kMib = 1 << 20;
+
+// Guest RAM in a memfd.
+class Memory {
+ public:
+  explicit Memory(std::size_t size) : size_(size) {
+    if (ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) return;
+    data_ = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+  }
+  ~Memory() { munmap(data_, size_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  char* data() const { return static_cast<char*>(data_); }
+
+ private:
+  UniqueFd fd_{memfd_create("ram", MFD_CLOEXEC)};
+  std::size_t size_;
+  void* data_ = MAP_FAILED;
+};
+
+// Guest RAM as a VMM has it without being told otherwise.
+class PrivateRam {
+ public:
+  explicit PrivateRam(std::size_t size)
+      : size_(size),
+        data_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {}
+  ~PrivateRam() { munmap(data_, size_); }
+  PrivateRam(const PrivateRam&) = delete;
+  PrivateRam& operator=(const PrivateRam&) = delete;
+  char* data() const { return static_cast<char*>(data_); }
+
+ private:
+  std::size_t size_;
+  void* data_;
+};
 
 class KvmShimTest : public testing::Test {
  protected:

@@ -2,11 +2,13 @@
 // The VMM protocol, version 1: what the VMM side (the shim, or a VMM through include/vtee/vmm.h)
 // and vteed share. docs/vmm-protocol.md is the prose; this header is the layout.
 //
-// Two channels:
+// Three channels:
 //  - a Unix SOCK_SEQPACKET control socket: set-up, memory slots, life events, descriptors. One
 //    ControlMessage per packet; the receiver of anything malformed closes the connection.
 //  - shared memory with one mailbox per vCPU for the secure calls themselves. A vCPU has at most
 //    one call outstanding, so the "ring" of a vCPU has one entry.
+//  - for guest memory that vteed cannot map, a SOCK_SEQPACKET socket on which vteed asks the VMM
+//    side to copy. It is there only when a slot needs it.
 //
 // Both sides run on one machine and share its byte order (little-endian hosts only).
 // Neither side trusts the other's words: vteed fetches each request field once, and the VMM side
@@ -23,6 +25,7 @@ inline constexpr std::uint32_t kProtocolMagic = 0x65657476;  // "vtee"
 inline constexpr std::uint16_t kProtocolMajor = 1;           // must match
 inline constexpr std::uint16_t kProtocolMinor = 1;           // the smaller one's features are used
 inline constexpr std::uint16_t kMinorWithWindow = 1;         // shared-memory window in kHelloReply
+inline constexpr std::uint16_t kMinorWithMemory = 1;         // has kMemoryChannel
 
 inline constexpr std::size_t kMaxVcpus = 512;
 inline constexpr std::size_t kMaxFilterRanges = 16;
@@ -93,6 +96,8 @@ enum class ControlType : std::uint32_t {
   kLife = 6,        // VMM -> vteed, answered by kAck
   kAck = 7,         // vteed -> VMM
   kNewVm = 8,       // VMM -> broker (`vtee run`): fds: [0] the control socket of a new VM
+  // VMM -> vteed, at most once, before the first slot with a region. fds: [0] the memory channel.
+  kMemoryChannel = 9,
 };
 
 enum class LifeKind : std::uint32_t { kReset = 1, kPaused = 2, kResumed = 3 };
@@ -132,6 +137,8 @@ struct SlotBody {
   std::uint64_t guest_phys;   // IPA of the first byte
   std::uint64_t size;         // bytes
   std::uint64_t file_offset;  // of the first byte in the file
+  // Without a file: its number on the memory channel, never used again; 0: not to be reached.
+  std::uint64_t region;
 };
 
 struct LifeBody {
@@ -160,5 +167,40 @@ struct ControlMessage {
 };
 static_assert(sizeof(ControlMessage) == 544);
 static_assert(offsetof(ControlMessage, hello) == 16);
+
+// ---- memory channel ------------------------------------------------------------------------
+
+// One request and one answer per packet, in any order of requests from vteed's threads; answers
+// come in the order of the requests. Header, then (request) `count` pieces, then the bytes: of a
+// write in the request, of a read in the answer. The pieces' sizes add up to `bytes`.
+enum class MemoryOp : std::uint32_t { kRead = 1, kWrite = 2 };
+
+enum class MemoryStatus : std::uint32_t {
+  kDone = 0,
+  kNoRegion = 1,  // a region is gone, or a piece does not lie in it
+  kReadOnly = 2,  // a write to a read-only region; nothing was written
+  kFault = 3,     // its memory is not there; a part may have been copied
+};
+
+struct MemoryHeader {
+  std::uint32_t magic;  // kProtocolMagic
+  std::uint32_t op;     // MemoryOp; the answer repeats it
+  std::uint64_t id;     // vteed's; the answer repeats it
+  std::uint32_t count;  // pieces in a request, MemoryStatus in an answer
+  std::uint32_t bytes;  // of all pieces in a request; that follow in an answer
+};
+static_assert(sizeof(MemoryHeader) == 24);
+
+struct MemoryPiece {
+  std::uint64_t region;
+  std::uint64_t offset;  // bytes from the slot's start
+  std::uint64_t size;
+};
+static_assert(sizeof(MemoryPiece) == 24);
+
+inline constexpr std::size_t kMaxMemoryPieces = 32;
+inline constexpr std::size_t kMaxMemoryBytes = std::size_t{64} * 1024;
+inline constexpr std::size_t kMaxMemoryPacket =
+    sizeof(MemoryHeader) + kMaxMemoryPieces * sizeof(MemoryPiece) + kMaxMemoryBytes;
 
 }  // namespace vtee::vmm

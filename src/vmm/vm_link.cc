@@ -129,6 +129,7 @@ bool VmLink::SayHello(std::uint32_t timeout_ms, Text& error) {
   auto* header = static_cast<RingHeader*>(ring_);
   const std::uint32_t spinners = __atomic_load_n(&header->spinners, __ATOMIC_RELAXED);
   spinners_.set_limit(std::clamp<std::uint32_t>(spinners, 1, kMaxVcpus));
+  vteed_minor_ = message.minor;
   return JudgeReply(message.hello_reply, message.major, message.minor, error);
 }
 
@@ -224,13 +225,36 @@ VmLink::Answer VmLink::Request(const ControlMessage& message, int fd, std::uint3
 VmLink::Answer VmLink::SetSlot(const SlotBody& slot, int fd) {
   ControlMessage message = MakeMessage(ControlType::kSetSlot);
   message.slot = slot;
-  return Request(message, fd, kSlotTimeoutMs);
+  const Answer answer = Request(message, fd, kSlotTimeoutMs);
+  if (answer == Answer::kDone) memory_.RemoveAllBut(slot.region, slot.slot);
+  return answer;
 }
 
 VmLink::Answer VmLink::RemoveSlot(std::uint32_t slot) {
   ControlMessage message = MakeMessage(ControlType::kRemoveSlot);
   message.slot.slot = slot;
-  return Request(message, -1, kSlotTimeoutMs);
+  const Answer answer = Request(message, -1, kSlotTimeoutMs);
+  memory_.Remove(slot);  // whatever vteed says: the VMM is about to use the addresses anew
+  return answer;
+}
+
+bool VmLink::OpenMemory(bool with_thread) {
+  const MutexLock lock(request_mutex_);
+  if (memory_open_) return true;
+  if (vteed_minor_ < kMinorWithMemory || health_.dead() || memory_.fd() >= 0) return false;
+  OwnFd peer;
+  if (!memory_.Open(peer) || (with_thread && !memory_.StartThread())) return false;
+  const ControlMessage message = MakeMessage(ControlType::kMemoryChannel);
+  const ControlResult sent = SendControl(control_.get(), message, peer.get(), kSlotTimeoutMs);
+  memory_open_ = FailRequest(sent) == Answer::kDone;
+  return memory_open_;
+}
+
+VmLink::Answer VmLink::SetCopiedSlot(SlotBody slot, std::uint64_t address) {
+  slot.region = memory_.Add(slot.slot, address, slot.size, (slot.flags & kSlotReadOnly) != 0);
+  const Answer answer = SetSlot(slot, -1);
+  if (answer != Answer::kDone) memory_.Remove(slot.slot);
+  return answer;
 }
 
 VmLink::Answer VmLink::SetInterrupt(int eventfd) {

@@ -14,6 +14,7 @@
 
 #include "vmm/call_port.h"
 #include "vmm/control.h"
+#include "vmm/memory_server.h"
 #include "vmm/own_fd.h"
 #include "vmm/peer_health.h"
 #include "vmm/protocol.h"
@@ -49,6 +50,14 @@ class VmLink {
   enum class Answer { kDone, kRefused, kDead };
   Answer SetSlot(const SlotBody& slot, int fd);  // fd -1: memory that cannot be shared
   Answer RemoveSlot(std::uint32_t slot);
+  // For memory without a file: vteed has its bytes copied. True: the memory channel is open. False:
+  // this vteed knows none, or it cannot be made. With a thread, the copies need nobody's help;
+  // without, somebody serves memory().
+  bool OpenMemory(bool with_thread);
+  // After OpenMemory(). The bytes are at `address` in this process, until RemoveSlot() returns or
+  // another slot of the same number has been set.
+  Answer SetCopiedSlot(SlotBody slot, std::uint64_t address);
+  MemoryServer& memory() { return memory_; }
   Answer SetInterrupt(int eventfd);
   Answer SendLife(LifeKind kind);
 
@@ -74,6 +83,9 @@ class VmLink {
   HelloReplyBody hello_ = {};
   PeerHealth health_;
   SpinLimit spinners_{1};
+  MemoryServer memory_{health_};
+  std::uint16_t vteed_minor_ = 0;
+  bool memory_open_ = false;  // under request_mutex_
   Mutex request_mutex_;
 };
 

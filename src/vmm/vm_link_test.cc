@@ -87,7 +87,7 @@ TEST_F(VmLinkTest, SlotsCarryTheirFile) {
   const UniqueFd file(memfd_create("ram", MFD_CLOEXEC));
   struct stat status {};
   ASSERT_EQ(fstat(file.get(), &status), 0);
-  SlotBody slot{3, kSlotReadOnly, 0x40000000, 0x100000, 0x2000};
+  SlotBody slot{3, kSlotReadOnly, 0x40000000, 0x100000, 0x2000, 0};
   EXPECT_EQ(link_->SetSlot(slot, file.get()), VmLink::Answer::kDone);
   slot.slot = 4;
   EXPECT_EQ(link_->SetSlot(slot, -1), VmLink::Answer::kDone);

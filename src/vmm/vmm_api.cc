@@ -65,7 +65,8 @@ int Fail(const vtee_attach& attach, int error, const char* sentence) {
 }
 
 constexpr std::size_t kFirstAttachSize = sizeof(vtee_attach);
-constexpr std::size_t kFirstSlotSize = sizeof(vtee_slot);
+constexpr std::size_t kFirstSlotSize = offsetof(vtee_slot, host_address);
+static_assert(kFirstSlotSize == 40);
 constexpr std::size_t kFirstCallSize = sizeof(vtee_call);
 
 int WaitForReply(CallPort& port, vtee_call& call) {
@@ -164,7 +165,28 @@ VTEE_EXPORT int vtee_vm_set_slot(vtee_vm* vm, const vtee_slot* slot) {
   body.guest_phys = given.guest_phys;
   body.size = given.bytes;
   body.file_offset = given.file_offset;
-  return ToErrno(Link(vm)->SetSlot(body, given.fd));
+  if (given.fd >= 0 || given.host_address == nullptr) {
+    return ToErrno(Link(vm)->SetSlot(body, given.fd));
+  }
+  if (!Link(vm)->OpenMemory(/*with_thread=*/false)) {
+    return Link(vm)->health().dead() ? -EPIPE : -EOPNOTSUPP;
+  }
+  return ToErrno(
+      Link(vm)->SetCopiedSlot(body, reinterpret_cast<std::uintptr_t>(given.host_address)));
+}
+
+VTEE_EXPORT int vtee_vm_memory_fd(const vtee_vm* vm) { return Link(vm)->memory().fd(); }
+
+VTEE_EXPORT int vtee_vm_serve_memory(vtee_vm* vm) {
+  switch (Link(vm)->memory().Serve()) {
+    case vtee::vmm::MemoryServer::Served::kOne:
+      return 1;
+    case vtee::vmm::MemoryServer::Served::kNone:
+      return 0;
+    case vtee::vmm::MemoryServer::Served::kEnded:
+      break;
+  }
+  return -EPIPE;
 }
 
 VTEE_EXPORT int vtee_vm_remove_slot(vtee_vm* vm, uint32_t slot) {

@@ -2,8 +2,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
@@ -12,6 +14,7 @@
 
 #include "base/socket.h"
 #include "vmm/fake_vteed.h"
+#include "vmm/test_memory_client.h"
 #include "vtee/vmm.h"
 
 namespace vtee::vmm {
@@ -78,7 +81,7 @@ TEST_F(VmmApiTest, WholeLife) {
   const UniqueFd event(eventfd(0, EFD_CLOEXEC));
   EXPECT_EQ(vtee_vm_set_interrupt(vm_, event.get()), 0);
   const UniqueFd ram(memfd_create("ram", MFD_CLOEXEC));
-  const vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 0x200000, 0, ram.get(), 0};
+  const vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 0x200000, 0, ram.get(), 0, nullptr};
   EXPECT_EQ(vtee_vm_set_slot(vm_, &slot), 0);
   vtee_call call = Call(40);
   EXPECT_EQ(vtee_vm_call(vm_, 1, &call), 0);
@@ -168,7 +171,7 @@ TEST_F(VmmApiTest, BadArguments) {
   EXPECT_EQ(vtee_vm_call(vm_, 0, &call), -EINVAL);
   call.size = 4;
   EXPECT_EQ(vtee_vm_resume(vm_, 0, &call), -EINVAL);
-  vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 100, 0, -1, 0};
+  vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 100, 0, -1, 0, nullptr};
   EXPECT_EQ(vtee_vm_set_slot(vm_, &slot), -EINVAL);
   EXPECT_EQ(vtee_vm_set_slot(vm_, nullptr), -EINVAL);
   slot.bytes = 4096;
@@ -188,11 +191,60 @@ TEST_F(VmmApiTest, FailedAttachLeavesTheDescriptorAlone) {
   close(control_);
 }
 
+TEST_F(VmmApiTest, MemoryAtAHostAddressIsServed) {
+  ASSERT_EQ(Attach(Echo()), 0);
+  EXPECT_EQ(vtee_vm_memory_fd(vm_), -1) << "nothing needs it";
+  EXPECT_EQ(vtee_vm_serve_memory(vm_), -EPIPE);
+  alignas(4096) static char ram[8192] = "bytes of the guest";
+  vtee_slot slot{sizeof(vtee_slot), 5, 0x40000000, sizeof ram, 0, -1, 0, ram};
+  ASSERT_EQ(vtee_vm_set_slot(vm_, &slot), 0);
+  const int fd = vtee_vm_memory_fd(vm_);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(vtee_vm_serve_memory(vm_), 0) << "does not block";
+  const std::uint64_t region = vteed_->EventsOf(ControlType::kSetSlot)[0].message.slot.region;
+  const MemoryPiece piece{region, 6, 2};
+  const auto request = MemoryRequest(MemoryOp::kRead, std::span(&piece, 1));
+  const auto ask = [&] {
+    ASSERT_GT(send(vteed_->memory_fd(), request.data(), request.size(), MSG_NOSIGNAL), 0);
+    pollfd readable{fd, POLLIN, 0};
+    ASSERT_EQ(poll(&readable, 1, 5'000), 1);
+    ASSERT_EQ(vtee_vm_serve_memory(vm_), 1);
+  };
+  ask();
+  auto answer = ReceiveAnswer(vteed_->memory_fd());
+  ASSERT_TRUE(answer);
+  ASSERT_EQ(answer->status(), MemoryStatus::kDone);
+  EXPECT_EQ(std::memcmp(answer->bytes.data(), "of", 2), 0);
+
+  // A slot of the same number takes the old one's place, and it goes by its own.
+  ASSERT_EQ(vtee_vm_set_slot(vm_, &slot), 0);
+  ask();
+  EXPECT_EQ(ReceiveAnswer(vteed_->memory_fd())->status(), MemoryStatus::kNoRegion);
+  EXPECT_EQ(vtee_vm_memory_fd(vm_), fd);
+  EXPECT_EQ(vteed_->EventsOf(ControlType::kMemoryChannel).size(), 1u);
+  vteed_->Die();
+  EXPECT_EQ(vtee_vm_remove_slot(vm_, 5), -EPIPE);
+}
+
+TEST_F(VmmApiTest, HostAddressesNeedAVteedThatKnowsThem) {
+  FakeVteed::Options options = Echo();
+  options.minor = 0;
+  ASSERT_EQ(Attach(options), 0);
+  static char ram[4096];
+  const vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, sizeof ram, 0, -1, 0, ram};
+  EXPECT_EQ(vtee_vm_set_slot(vm_, &slot), -EOPNOTSUPP);
+  // A program built against the header of before host addresses.
+  vtee_slot old = slot;
+  old.size = 40;
+  EXPECT_EQ(vtee_vm_set_slot(vm_, &old), 0);
+  EXPECT_EQ(vteed_->EventsOf(ControlType::kSetSlot)[0].message.slot.region, 0u);
+}
+
 TEST_F(VmmApiTest, RefusedSlot) {
   FakeVteed::Options options = Echo();
   options.ack_status = 1;
   ASSERT_EQ(Attach(options), 0);
-  const vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 4096, 0, -1, 0};
+  const vtee_slot slot{sizeof(vtee_slot), 0, 0x40000000, 4096, 0, -1, 0, nullptr};
   EXPECT_EQ(vtee_vm_set_slot(vm_, &slot), -EINVAL);
 }
 

@@ -135,16 +135,18 @@ def _keep_packages(folder):
 
 
 def choose_kernel(series):
-    """Picks the newest kernel of a series (6.12, 7.2, ...) and its parts.
+    """Picks the newest kernel of a series (6.12, 7.2, 6.12-16k, ...) and its parts.
 
     Newer Debian suites split linux-image into linux-binary and linux-modules.
     """
-    pattern = re.compile(r"linux-image-((\d+)\.(\d+)\.(\d+)\+deb(\d+)(?:\.(\d+))?-arm64)")
+    version, _, flavour = series.partition("-")
+    pattern = re.compile(r"linux-image-((\d+)\.(\d+)\.(\d+)\+deb(\d+)(?:\.(\d+))?-arm64"
+                         + (f"-{re.escape(flavour)}" if flavour else "") + ")")
 
     def choose(names):
         found = [(match, tuple(int(number or 0) for number in match.groups()[1:]))
                  for match in map(pattern.fullmatch, names) if match]
-        same = [item for item in found if f"{item[1][0]}.{item[1][1]}" == series]
+        same = [item for item in found if f"{item[1][0]}.{item[1][1]}" == version]
         if not same:
             raise Trouble(f"Debian has no arm64 kernel of series {series} any more (it has "
                           + ", ".join(sorted({f'{v[0]}.{v[1]}' for _, v in found})) + ")")

@@ -68,10 +68,14 @@ class KernelChoiceTest(unittest.TestCase):
         self.assertEqual(archive.choose_kernel("6.12")(self.NAMES),
                          ["linux-image-6.12.107+deb13-arm64"])
         self.assertEqual(len(archive.choose_kernel("7.2")(self.NAMES)), 3)
+        self.assertEqual(archive.choose_kernel("6.12-16k")(self.NAMES),
+                         ["linux-image-6.12.107+deb13-arm64-16k"])
 
     def test_gone(self):
         with self.assertRaisesRegex(Trouble, "6.12, 7.2"):
             archive.choose_kernel("6.1")(self.NAMES)
+        with self.assertRaisesRegex(Trouble, "7.2-16k"):
+            archive.choose_kernel("7.2-16k")(self.NAMES)
 
 
 class CpioTest(unittest.TestCase):

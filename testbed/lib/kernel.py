@@ -50,7 +50,7 @@ class Kernel:
 
 def fetch(debian, series, stage):
     """The package set of the newest kernel of a series."""
-    suite = archive.MAIN_SUITE if series == "6.12" else archive.NEW_SUITE
+    suite = archive.MAIN_SUITE if series.partition("-")[0] == "6.12" else archive.NEW_SUITE
     return debian.alone(f"kernel-{series}", suite, archive.choose_kernel(series), stage)
 
 

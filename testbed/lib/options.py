@@ -14,7 +14,8 @@ DEFAULT_GUEST_COMMAND = (
     "uname -a; dmesg | grep -i -E 'optee|qcomtee|qcom_scm|arm_ffa| tee' || "
     "echo 'no TEE driver said anything'; ls -l /dev/tee* 2>/dev/null || echo 'no /dev/tee0'"
 )
-_KERNELS = "6.12 (Debian trixie) or 7.2 (sid); another series of sid's kernel works too"
+_KERNELS = ("6.12 (Debian trixie) or 7.2 (sid); another series of sid's kernel works too; 6.12-16k "
+            "has pages of 16 KiB")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def vm_word(text):
 
 
 def kernel_series(text):
-    if not re.fullmatch(r"\d+\.\d+", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a kernel series like 6.12")
+    if not re.fullmatch(r"\d+\.\d+(-\w+)?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a kernel series like 6.12 or 6.12-16k")
     return text
 
 

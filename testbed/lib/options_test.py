@@ -51,6 +51,12 @@ class OptionsTest(unittest.TestCase):
                 parse("--no-vm", *words)
         self.assertEqual(parse("--no-vm", "--in-host", "true").vms, 0)
 
+    def test_kernels(self):
+        self.assertEqual(parse("--guest", "6.12-16k").guest, "6.12-16k")
+        for text in ("6", "6.12-", "6.12 16k", "16k"):
+            with self.assertRaises(SystemExit):
+                parse("--guest", text)
+
     def test_deadlines(self):
         found = parse("--deadline", "host=9", "--deadline", "command=0")
         self.assertEqual(found.deadlines, {"host": 9.0, "command": None})

@@ -192,7 +192,13 @@ Result<ShmResource> MemoryRegistry::RegisterWindow(const tee::SharedMemory& memo
                                                    bool& try_copy) {
   auto window = memory.Map();
   if (!window.ok()) {
-    try_copy = window.error().code == ErrorCode::kUnsupported;
+    const ErrorCode code = window.error().code;
+    try_copy = code == ErrorCode::kUnsupported || code == ErrorCode::kResourceExhausted;
+    if (code == ErrorCode::kResourceExhausted) {
+      const auto so_far = copied_for_mappings_.fetch_add(1, std::memory_order_relaxed) + 1;
+      LogGuest(LogLevel::kWarning, "host.copied",
+               {{"bytes", memory.size()}, {"buffers", so_far}, {"why", window.error().message}});
+    }
     return Error(window.error());
   }
   const std::span<std::byte> bytes = window.value()->bytes();

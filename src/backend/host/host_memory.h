@@ -5,16 +5,17 @@
 // pages and tells the TEE their physical addresses) and unmapped again: the kernel looks at the
 // mapping only while registering (drivers/tee/tee_shm.c; the optee driver's memory-type check is
 // then too), the pins live until the descriptor closes. The registration is always read-write.
-// Copy: a buffer of the TEE's own, for memory that cannot be mapped or pinned (private to a
-// protected VM, read-only, smaller pages than the host's). Each call copies its ranges in before
-// and its outputs out after; output ranges go in as well, so that bytes which the TA does not
-// write stay what they were, as they do without a copy.
-// Copy while small and new: most references are a few bytes of a buffer that a guest registers for
-// one call and drops. Registering such a buffer costs two calls into the TEE, each as long as the
-// guest's own; copying it costs next to nothing. So with Modes::copy_below, a reference below that
-// size is copied through memory that is shared once and for all, until its buffer has been used
-// kCopiesBeforeSharing times; then the buffer is registered after all. The GlobalPlatform client
-// API allows both (TEEC_InvokeCommand: contents are synchronised at its begin and end).
+// Copy: a buffer of the TEE's own, for memory that cannot be mapped or pinned (private to the VMM
+// or to a protected VM, read-only, smaller pages than the host's, so scattered that the process has
+// no mappings left for it). Each call copies its ranges in before and its outputs out after; output
+// ranges go in as well, so that bytes which the TA does not write stay what they were, as they do
+// without a copy. Copy while small and new: most references are a few bytes of a buffer that a
+// guest registers for one call and drops. Registering such a buffer costs two calls into the TEE,
+// each as long as the guest's own; copying it costs next to nothing. So with Modes::copy_below, a
+// reference below that size is copied through memory that is shared once and for all, until its
+// buffer has been used kCopiesBeforeSharing times; then the buffer is registered after all. The
+// GlobalPlatform client API allows both (TEEC_InvokeCommand: contents are synchronised at its begin
+// and end).
 //
 // Threading: const methods, any thread. Ownership: a HostMemory owns its device descriptor until
 // it is destroyed or its registry revokes it, after which it stands for nothing (valid() false).
@@ -141,6 +142,10 @@ class MemoryRegistry : public std::enable_shared_from_this<MemoryRegistry> {
       std::shared_ptr<const tee::SharedMemory> memory);
   void RevokeAll();
   std::size_t count() const;
+  // Buffers that are copied because the process had no mappings left for them, so far.
+  std::uint64_t copied_for_mappings() const {
+    return copied_for_mappings_.load(std::memory_order_relaxed);
+  }
 
  private:
   friend class HostMemory;
@@ -169,6 +174,7 @@ class MemoryRegistry : public std::enable_shared_from_this<MemoryRegistry> {
   mutable std::mutex mutex_;
   std::unordered_set<HostMemory*> live_;
   std::vector<ShmResource> copy_sets_;  // that no call uses
+  std::atomic<std::uint64_t> copied_for_mappings_{0};
 };
 
 }  // namespace vtee::backend
