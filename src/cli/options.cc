@@ -47,6 +47,7 @@ CLI::Validator OneOf(const std::vector<std::string>& allowed) {
 
 std::vector<std::string> ProfileNames() {
   std::vector<std::string> names;
+  names.reserve(optee::kProfiles.size());
   for (const optee::Profile& profile : optee::kProfiles) names.emplace_back(profile.name);
   return names;
 }
