@@ -41,6 +41,13 @@ bool AnsweredByKernel(tee::UpcallKind kind) {
   return kind == tee::UpcallKind::kGetTime || kind == tee::UpcallKind::kSuspend;
 }
 
+// Up to the last parameter that is one.
+std::size_t UsedParams(const tee::Upcall& upcall) {
+  std::size_t used = upcall.params.size();
+  while (used > 0 && upcall.params[used - 1].kind == Kind::kNone) --used;
+  return used;
+}
+
 }  // namespace
 
 bool RpcEngine::EnsureRpcArg() {
@@ -225,8 +232,11 @@ tee::Outcome RpcEngine::Call(tee::Upcall& upcall) {
   }
   Message message{};
   std::uint32_t result = tee::code::kCommunication;
+  // Guests want the very number that the command has: Linux refuses a GET_TIME with another than
+  // one, its supplicant a LOAD_TA with another than two.
+  const auto used = std::span(message).first(UsedParams(upcall));
   const bool answered = FillParams(upcall, payload, message) &&
-                        Exchange(static_cast<std::uint32_t>(upcall.kind), message, result) &&
+                        Exchange(static_cast<std::uint32_t>(upcall.kind), used, result) &&
                         TakeResults(message, payload, upcall);
   if (payload.buffer) FreePayload(payload);
   if (!answered) return lost;
