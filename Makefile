@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
-.PHONY: all check check-quick demo bench arm64-root format tidy install clean help
+.PHONY: all check check-quick demo bench fuzz-system arm64-root format tidy install clean help
 
 all:  ## build for this machine, into build/release
 	@tools/install-deps build
@@ -30,6 +30,10 @@ bench: arm64-root  ## measure natively and on the emulated machine; table, and b
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench --target invoke_bench guest_bench
 	@testbed/bench
+
+fuzz-system: arm64-root  ## hostile guests against vteed on the emulated machine; MINUTES=1 [SEED=s]
+	@tools/install-deps testbed
+	@testbed/fuzz-system --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
 
 arm64-root:  ## cross-build the programs and install them into build/arm64-root
 	@tools/install-deps build cross
