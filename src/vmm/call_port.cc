@@ -56,6 +56,7 @@ void CallPort::Post() {
   mailbox_->conduit = conduit_;
   std::memcpy(mailbox_->x, call_, sizeof call_);
   posted_at_ = MonotonicNanos();
+  next_check_ = posted_at_ + kHealthCheckEvery;
   // Sequentially consistent on both sides: either vteed sees the request before it sleeps, or
   // this side sees its sleep flag.
   mailbox_->request.store(sequence_, std::memory_order_seq_cst);
@@ -104,6 +105,15 @@ bool CallPort::SpinForReply(const StopCheck& stop, std::uint64_t at_most_ns, boo
   return answered;
 }
 
+// Asks the kernel, now and then, whether vteed still is there. A VMM may want its thread back more
+// often than that: so the time counts from one wait of the call to the next.
+bool CallPort::LostPeer() {
+  const std::uint64_t now = MonotonicNanos();
+  if (now < next_check_) return false;
+  next_check_ = now + kHealthCheckEvery;
+  return !health_->Check() && !Answered();
+}
+
 CallPort::Await CallPort::AwaitReply(const StopCheck& stop) {
   const std::uint64_t park_after =
       std::min<std::uint64_t>(mailbox_->park_after_us * kMicrosecond, kMaxParkAfter);
@@ -112,21 +122,17 @@ CallPort::Await CallPort::AwaitReply(const StopCheck& stop) {
     spin_.Waited(MonotonicNanos() - posted_at_);
     return Await::kAnswered;
   }
-  if (stopped) return Await::kStopped;
+  if (stopped) return LostPeer() ? Await::kDead : Await::kStopped;
   const std::uint64_t started = MonotonicNanos();
-  std::uint64_t next_check = started + kHealthCheckEvery;
   bool interrupted = false;
   for (;;) {
     const std::uint32_t seen = mailbox_->reply.load(std::memory_order_seq_cst);
     if (seen == sequence_) break;
     if (health_->dead()) return Await::kDead;
+    if (LostPeer()) return Await::kDead;
     if (stop.Stop(interrupted)) return Await::kStopped;
     const std::uint64_t now = MonotonicNanos();
     if (now - posted_at_ >= park_after) AskToPark();
-    if (now >= next_check) {
-      next_check = now + kHealthCheckEvery;
-      if (!health_->Check()) return Answered() ? Await::kAnswered : Await::kDead;
-    }
     std::uint64_t sleep = now - started < kLongSleepAfter ? kShortSleep : kLongSleep;
     if (!park_asked_) sleep = std::min(sleep, posted_at_ + park_after - now);
     mailbox_->vmm_sleeping.store(1, std::memory_order_seq_cst);

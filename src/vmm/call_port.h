@@ -70,6 +70,7 @@ class CallPort {
   bool Answered() const;
   bool SpinForReply(const StopCheck& stop, std::uint64_t at_most_ns, bool& stopped);
   Await AwaitReply(const StopCheck& stop);
+  bool LostPeer();
   void TakeReply(CallRegisters& reply);
 
   RingHeader* header_ = nullptr;
@@ -82,8 +83,9 @@ class CallPort {
   bool posted_ = false;         // vteed has request sequence_ and has not answered
   bool draining_ = false;       // ... and nobody wants the answer
   bool park_asked_ = false;
-  std::uint64_t posted_at_ = 0;  // ns
-  AdaptiveSpin spin_{0};         // for a reply
+  std::uint64_t posted_at_ = 0;   // ns
+  std::uint64_t next_check_ = 0;  // ns, when to see again whether vteed is there
+  AdaptiveSpin spin_{0};          // for a reply
   std::uint32_t conduit_ = 0;
   std::uint64_t call_[kCallRegisters] = {};
 };

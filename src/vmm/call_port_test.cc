@@ -206,6 +206,17 @@ TEST_F(CallPortTest, DeadPeerAnswersNotSupportedAndIsToldOnce) {
   EXPECT_NE(said_[0].find("start it again"), std::string::npos) << said_[0];
 }
 
+TEST_F(CallPortTest, DeathIsSeenThoughEachWaitIsStoppedSoon) {
+  ASSERT_TRUE(Submit(1));
+  CallRegisters reply;
+  ASSERT_EQ(port_.Wait({AlwaysStop, nullptr}, reply), CallPort::Outcome::kStopped);
+  theirs_.Reset();
+  EXPECT_TRUE(Eventually([&] {
+    return port_.Wait({AlwaysStop, nullptr}, reply) == CallPort::Outcome::kReplied;
+  }));
+  EXPECT_EQ(reply.x[0], ~std::uint64_t{0});
+}
+
 TEST_F(CallPortTest, ReplyThatCameBeforeTheDeathCounts) {
   ASSERT_TRUE(Submit(1));
   Reply(1, 77);
