@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/unique_fd.h"
 
 namespace vtee {
@@ -97,6 +98,11 @@ std::string Format(LogLevel level, std::string_view event, std::initializer_list
   return line;
 }
 
+std::string CopyOrNothing(std::string_view text) {
+  std::string copy;
+  return WithinMemory([&] { copy = text; }) ? copy : std::string();
+}
+
 // Writing to a pipe whose reader has gone raises SIGPIPE, which would end the process: it is held
 // back for this thread and the one that the write raised is taken away.
 void WriteWithoutSigpipe(int fd, const std::string& line) {
@@ -126,7 +132,21 @@ void Write(LogState& state, const std::string& line) {
 std::string Hex(std::uint64_t value) {
   std::array<char, 20> buffer{};
   std::snprintf(buffer.data(), buffer.size(), "0x%llx", static_cast<unsigned long long>(value));
-  return buffer.data();
+  return CopyOrNothing(buffer.data());
+}
+
+std::string LogField::Copy(std::string_view text) { return CopyOrNothing(text); }
+
+std::string LogField::Decimal(std::uint64_t number) {
+  std::array<char, 24> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%llu", static_cast<unsigned long long>(number));
+  return CopyOrNothing(buffer.data());
+}
+
+std::string LogField::Decimal(std::int64_t number) {
+  std::array<char, 24> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%lld", static_cast<long long>(number));
+  return CopyOrNothing(buffer.data());
 }
 
 Status SetLogFile(const std::string& path) {
@@ -151,7 +171,8 @@ Result<LogLevel> ParseLogLevel(std::string_view name) {
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
   LogState& state = State();
   if (level < state.level.load(std::memory_order_relaxed)) return;
-  const std::string line = Format(level, event, fields);
+  std::string line;
+  if (!WithinMemory([&] { line = Format(level, event, fields); })) return;
   const std::lock_guard lock(state.mutex);
   Write(state, line);
 }
@@ -163,7 +184,8 @@ void LogGuest(LogLevel level, std::string_view event, std::initializer_list<LogF
   {
     const std::lock_guard lock(state.mutex);
     auto it = state.buckets.find(event);
-    if (it == state.buckets.end()) it = state.buckets.emplace(std::string(event), Bucket{}).first;
+    const auto add = [&] { it = state.buckets.emplace(std::string(event), Bucket{}).first; };
+    if (it == state.buckets.end() && !WithinMemory(add)) return;
     Bucket& bucket = it->second;
     const std::uint64_t now = MonotonicNanos();
     const std::uint64_t gained = (now - bucket.last_refill) / kNanosPerLine;

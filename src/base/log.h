@@ -4,7 +4,8 @@
 //
 // A guest can cause events, so every guest-caused event goes through LogGuest(), which lets a
 // short burst through and then a steady few per second per event name, and says how many lines
-// it dropped. Any thread. Not on the call path of a call that succeeds.
+// it dropped. Any thread. Not on the call path of a call that succeeds. A line for which there is
+// no memory is left out; nothing here throws.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +21,21 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 // One key=value of a log line; numbers are formatted in decimal, or hexadecimal through Hex().
 struct LogField {
-  LogField(std::string_view k, std::string_view v) : key(k), value(v) {}
-  LogField(std::string_view k, const char* v) : key(k), value(v) {}
-  LogField(std::string_view k, const std::string& v) : key(k), value(v) {}
-  LogField(std::string_view k, std::uint64_t v) : key(k), value(std::to_string(v)) {}
-  LogField(std::string_view k, std::int64_t v) : key(k), value(std::to_string(v)) {}
+  LogField(std::string_view k, std::string_view v) : key(k), value(Copy(v)) {}
+  LogField(std::string_view k, const char* v) : key(k), value(Copy(v)) {}
+  LogField(std::string_view k, const std::string& v) : key(k), value(Copy(v)) {}
+  LogField(std::string_view k, std::uint64_t v) : key(k), value(Decimal(v)) {}
+  LogField(std::string_view k, std::int64_t v) : key(k), value(Decimal(v)) {}
   LogField(std::string_view k, std::uint32_t v) : key(k), value(std::to_string(v)) {}
   LogField(std::string_view k, int v) : key(k), value(std::to_string(v)) {}
   std::string_view key;
   std::string value;
+
+ private:
+  // Empty when there is no memory.
+  static std::string Copy(std::string_view text);
+  static std::string Decimal(std::uint64_t number);
+  static std::string Decimal(std::int64_t number);
 };
 std::string Hex(std::uint64_t value);
 

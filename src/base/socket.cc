@@ -109,6 +109,7 @@ Status SendPacket(int fd, std::span<const std::byte> bytes, std::span<const int>
 Result<Packet> ReceivePacket(int fd, std::size_t max_bytes) {
   Packet packet;
   packet.bytes.resize(max_bytes);
+  packet.fds.reserve(kMaxPacketFds);  // now: a descriptor that has come must find its place
   iovec data{packet.bytes.data(), packet.bytes.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxPacketFds)> control{};
   msghdr message{};

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/futex.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace vtee::daemon {
 namespace {
@@ -42,14 +43,20 @@ class MailboxServer::Port final : public mediator::ReplyPort {
 
   bool served() const { return has_thread_.load(std::memory_order_relaxed); }
 
-  // Starts (another) thread for this mailbox; the one before stops after its current call.
-  Status StartServing() {
+  // Starts (another) thread for this mailbox; the one before stops after its current call. When no
+  // thread can be had the vCPU stays unserved until ParkLoop tries again: the VMM side rings.
+  void StartServing() {
     const std::uint32_t epoch = epoch_.fetch_add(1, std::memory_order_acq_rel) + 1;
     box_.served.store(1);  // before the thread can answer anything
-    Status started = server_.threads_.Run([this, epoch] { Serve(epoch); });
-    has_thread_.store(started.ok(), std::memory_order_relaxed);
-    if (!started.ok()) box_.served.store(0);
-    return started;
+    bool started = false;
+    const bool tried = WithinMemory([&] {
+      const Status run = server_.threads_.Run([this, epoch] { Serve(epoch); });
+      started = run.ok();
+      if (!started) LogUnserved(run.error().message);
+    });
+    if (!tried) LogUnserved("out of memory");
+    has_thread_.store(started, std::memory_order_relaxed);
+    if (!started) box_.served.store(0);
   }
 
   void Reply(std::uint32_t sequence, const mediator::RegisterReply& reply) override {
@@ -61,12 +68,7 @@ class MailboxServer::Port final : public mediator::ReplyPort {
     if (box_.vmm_sleeping.load() != 0) FutexWakeShared(box_.reply, 1);
   }
 
-  void Detach() override {
-    const Status started = StartServing();
-    if (started.ok()) return;
-    // The vCPU stays unserved until a thread can be had; ParkLoop tries again.
-    Log(LogLevel::kError, "vcpu.unserved", {{"vcpu", index_}, {"error", started.error().message}});
-  }
+  void Detach() override { StartServing(); }
 
   void SetParkTarget(std::uint32_t sequence, std::weak_ptr<mediator::ParkTarget> target) override {
     {
@@ -96,6 +98,10 @@ class MailboxServer::Port final : public mediator::ReplyPort {
   vmm::Mailbox& box() { return box_; }
 
  private:
+  void LogUnserved(std::string_view why) const {
+    LogGuest(LogLevel::kError, "vcpu.unserved", {{"vcpu", index_}, {"error", why}});
+  }
+
   bool Mine(std::uint32_t epoch) const {
     return epoch_.load(std::memory_order_acquire) == epoch && !server_.stopping_.load();
   }
@@ -237,8 +243,7 @@ void MailboxServer::ParkLoop() {
     }
     seen = now;
     for (const auto& port : ports_) {
-      // Without a thread it stays unserved, and the VMM side rings again.
-      if (port->HasUnservedRequest()) static_cast<void>(port->StartServing());
+      if (port->HasUnservedRequest()) port->StartServing();
       port->CheckPark();
     }
   }

@@ -14,10 +14,12 @@
 #include <cstdio>
 #include <future>
 #include <memory>
+#include <new>
 #include <system_error>
 #include <thread>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/socket.h"
 #include "daemon/backends.h"
 #include "daemon/options.h"
@@ -50,15 +52,18 @@ Result<UniqueFd> AcceptVm(const std::string& path, int signals) {
   return connection;
 }
 
-// Until the VMM or the service manager ends it.
+// Until the VMM or the service manager ends it. std::bad_alloc when memory is lacking for good.
 Status ServeVm(Vm& vm, int socket, int signals) {
   while (WaitReadable(socket, signals)) {
-    auto packet = ReceivePacket(socket, sizeof(vmm::ControlMessage));
-    if (!packet.ok()) {
-      if (packet.error().code == ErrorCode::kUnavailable) return {};
-      return packet.error();
-    }
-    VTEE_TRY(vm.HandlePacket(socket, std::move(packet).value()));
+    Result<Packet> packet = Packet{};
+    const auto receive = [&] { packet = ReceivePacket(socket, sizeof(vmm::ControlMessage)); };
+    if (!WithinMemorySoon(receive)) throw std::bad_alloc();
+    const Status handled =
+        packet.ok() ? vm.HandlePacket(socket, std::move(packet).value()) : Status(packet.error());
+    if (handled.ok()) continue;
+    // The VMM is gone, perhaps since it asked for what has just been done.
+    if (handled.error().code == ErrorCode::kUnavailable) return {};
+    return handled.error();
   }
   return {};
 }
@@ -68,17 +73,19 @@ Status ServeVm(Vm& vm, int socket, int signals) {
 // the process does.
 void CancelCallsBriefly(Vm& vm) {
   constexpr auto kPatience = std::chrono::milliseconds(30);
-  auto asked = std::make_shared<std::promise<void>>();
-  const std::future<void> done = asked->get_future();
   try {
+    auto asked = std::make_shared<std::promise<void>>();
+    const std::future<void> done = asked->get_future();
     std::thread([&vm, asked] {
       vm.CancelCalls();
       asked->set_value();
     }).detach();
+    done.wait_for(kPatience);
   } catch (const std::system_error&) {
     return;  // no thread to be had: they end with the process
+  } catch (const std::bad_alloc&) {
+    return;
   }
-  done.wait_for(kPatience);
 }
 
 UniqueFd BlockSignals() {
@@ -89,6 +96,14 @@ UniqueFd BlockSignals() {
   sigprocmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
   return UniqueFd(signalfd(-1, &set, SFD_CLOEXEC));
+}
+
+int FailForMemory() {
+  std::fputs(
+      "vteed: out of memory; raise the memory limit of this process (MemoryMax=, ulimit -v) or "
+      "give the machine more\n",
+      stderr);
+  return kTroubleStatus;
 }
 
 int Fail(const Error& error, int status) {
@@ -137,24 +152,32 @@ int Run(Options& options) {
 
   const WaitTimes times = FitWaitTimes(MeasureWakeUpNanos(), config.policy.park_after_us);
   Vm vm(config, times, std::move(backend).value());
-  const Status served = ServeVm(vm, connection.get(), signals.get());
+  Status served;
+  const bool within_memory =
+      WithinMemory([&] { served = ServeVm(vm, connection.get(), signals.get()); });
   NotifyServiceManager("STOPPING=1");
-  if (!served.ok()) {
+  if (!within_memory) {
+    FailForMemory();
+  } else if (!served.ok()) {
     Log(LogLevel::kError, "vm.protocol", {{"error", served.error().message}});
   }
   CancelCallsBriefly(vm);
   Log(LogLevel::kInfo, "vm.end", {{"name", config.name}});
   // The kernel closes every session and gives every page back when the process ends, also those
   // of calls that are still inside the TEE; waiting for these would only keep them longer.
-  _exit(served.ok() ? 0 : kTroubleStatus);
+  _exit(within_memory && served.ok() ? 0 : kTroubleStatus);
 }
 
 }  // namespace
 }  // namespace vtee::daemon
 
-// NOLINTNEXTLINE(bugprone-exception-escape): only for want of memory, and then it ends
 int main(int argc, char** argv) {
-  vtee::daemon::Options options = vtee::daemon::ParseOptions(argc, argv);
-  if (options.action == vtee::daemon::Options::Action::kExit) return options.exit_status;
-  return vtee::daemon::Run(options);
+  using vtee::daemon::Options;
+  int status = 0;
+  const bool within_memory = vtee::WithinMemory([&] {
+    Options options = vtee::daemon::ParseOptions(argc, argv);
+    status =
+        options.action == Options::Action::kExit ? options.exit_status : vtee::daemon::Run(options);
+  });
+  return within_memory ? status : vtee::daemon::FailForMemory();
 }

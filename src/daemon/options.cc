@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "vmm/protocol.h"
 
@@ -40,14 +41,14 @@ int Mistake(const std::string& message) {
 // What the command line says; the configuration file is read first, so these win over it.
 struct Given {
   std::string config_path, backend, name, log_level, log_file, profile, window;
-  std::int32_t interrupt = -1;
+  std::optional<std::int32_t> interrupt;
 };
 
-Status Apply(const Given& given, const CLI::App& app, Config& config) {
+Status Apply(const Given& given, Config& config) {
   if (!given.config_path.empty()) VTEE_TRY(LoadConfig(given.config_path, config));
   if (!given.backend.empty()) VTEE_TRY(ParseBackend(given.backend, config.backend));
   if (!given.name.empty()) config.name = given.name;
-  if (app.count("--interrupt") > 0) config.interrupt = given.interrupt;
+  config.interrupt = given.interrupt.value_or(config.interrupt);
   if (!given.profile.empty()) VTEE_TRY(ParseProfile(given.profile, config.optee));
   if (!given.window.empty()) VTEE_TRY(ParseWindow(given.window, config.optee.window));
   VTEE_TRY(FinishConfig(config));
@@ -102,7 +103,7 @@ Options ParseOptions(int argc, char** argv) {
     PrintCapabilities();
     return options;
   }
-  const Status applied = Apply(given, app, options.config);
+  const Status applied = Apply(given, options.config);
   if (!applied.ok()) {
     options.exit_status = Mistake(applied.error().message);
     return options;

@@ -26,6 +26,7 @@ Status ServerThreads::Run(std::function<void()> job) {
     changed_.notify_all();
     return {};
   }
+  // What is thrown for want of memory is the caller's: no job has been taken over then.
   try {
     std::thread([this, job = std::move(job)]() mutable { Loop(std::move(job)); }).detach();
   } catch (const std::system_error& error) {

@@ -26,6 +26,7 @@ class ServerThreads {
   ServerThreads(const ServerThreads&) = delete;
   ServerThreads& operator=(const ServerThreads&) = delete;
 
+  // Throws std::bad_alloc when there is no memory; the job does not run then.
   Status Run(std::function<void()> job);
 
  private:

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "dialect/optee/optee_dialect.h"
 
 namespace vtee::daemon {
@@ -14,6 +15,8 @@ namespace {
 
 using vmm::ControlMessage;
 using vmm::ControlType;
+
+constexpr std::uint32_t kRefused = 1;  // of an acknowledgement
 
 ControlMessage NewMessage(ControlType type) {
   ControlMessage message{};
@@ -69,10 +72,16 @@ Status Vm::HandlePacket(int socket, Packet packet) {
   switch (message.type) {
     case ControlType::kHello:
       return Hello(socket, message, packet);
-    case ControlType::kSetSlot:
-      return Ack(socket, message.type, SetSlot(message.slot, packet));
+    case ControlType::kSetSlot: {
+      std::uint32_t status = kRefused;
+      if (!WithinMemory([&] { status = SetSlot(message.slot, packet); })) {
+        Log(LogLevel::kError, "slot.refused",
+            {{"slot", message.slot.slot}, {"error", "out of memory"}});
+      }
+      return Ack(socket, message.type, status);
+    }
     case ControlType::kRemoveSlot:
-      return Ack(socket, message.type, RemoveSlot(message.slot));
+      return HandleRemoveSlot(socket, message.slot);
     case ControlType::kInterrupt:
       if (packet.fds.size() != 1) return Protocol("an interrupt without its descriptor");
       dialect_->SetInterrupt(std::move(packet.fds[0]));
@@ -80,8 +89,7 @@ Status Vm::HandlePacket(int socket, Packet packet) {
     case ControlType::kMemoryChannel:
       return SetMemoryChannel(packet);
     case ControlType::kLife:
-      VTEE_TRY(Life(message.life));
-      return Ack(socket, message.type, 0);
+      return HandleLife(socket, message.life);
     default:
       return Protocol("a message of unknown type");
   }
@@ -146,11 +154,17 @@ Status Vm::CheckWindowSlot(const vmm::SlotBody& body) const {
                      : "vteed takes the window's slot only; the VMM must not announce others"};
 }
 
+Status Vm::HandleRemoveSlot(int socket, const vmm::SlotBody& body) {
+  std::uint32_t status = kRefused;
+  if (!WithinMemorySoon([&] { status = RemoveSlot(body); })) throw std::bad_alloc();
+  return Ack(socket, ControlType::kRemoveSlot, status);
+}
+
 std::uint32_t Vm::RemoveSlot(const vmm::SlotBody& body) {
   if (config_.optee.window.size != 0) {
     Log(LogLevel::kError, "slot.refused",
         {{"slot", body.slot}, {"error", "the window's memory cannot be removed"}});
-    return 1;
+    return kRefused;
   }
   memory_.RemoveSlot(guest::SlotId(body.slot));
   return 0;
@@ -169,7 +183,7 @@ std::uint32_t Vm::SetSlot(const vmm::SlotBody& body, Packet& packet) {
   if (set.ok()) set = ReachSlot(spec, std::move(file), body.region);
   if (!set.ok()) {
     Log(LogLevel::kError, "slot.refused", {{"slot", body.slot}, {"error", set.error().message}});
-    return 1;
+    return kRefused;
   }
   has_window_ = config_.optee.window.size != 0;
   Log(LogLevel::kDebug, "slot.set",
@@ -204,6 +218,13 @@ Status Vm::ReachSlot(const guest::SlotSpec& spec, UniqueFd file, std::uint64_t r
                                 spec.size >> 20)}});
   }
   return {};
+}
+
+Status Vm::HandleLife(int socket, const vmm::LifeBody& body) {
+  Status done;
+  if (!WithinMemorySoon([&] { done = Life(body); })) throw std::bad_alloc();
+  if (!done.ok()) return done;
+  return Ack(socket, ControlType::kLife, 0);
 }
 
 Status Vm::Life(const vmm::LifeBody& body) {

@@ -27,7 +27,9 @@ class Vm {
   Vm(const Vm&) = delete;
   Vm& operator=(const Vm&) = delete;
 
-  // Handles one packet from the VMM and answers it on `socket`. An error ends the connection.
+  // Handles one packet from the VMM and answers it on `socket`. An error ends the connection. For
+  // want of memory a slot is refused; removing one, and a reset, wait for memory a while, and then
+  // there is std::bad_alloc, since neither can be refused.
   Status HandlePacket(int socket, Packet packet);
 
   // The VM is going away: ends what waits for its memory and asks the calls inside the TEE to stop.
@@ -36,11 +38,13 @@ class Vm {
  private:
   Status Hello(int socket, const vmm::ControlMessage& message, Packet& packet);
   std::uint32_t SetSlot(const vmm::SlotBody& body, Packet& packet);
+  Status HandleRemoveSlot(int socket, const vmm::SlotBody& body);
   std::uint32_t RemoveSlot(const vmm::SlotBody& body);
   Status CheckWindowSlot(const vmm::SlotBody& body) const;
   Status SetMemoryChannel(Packet& packet);
   Status ReachSlot(const guest::SlotSpec& spec, UniqueFd file, std::uint64_t region);
-  Status Life(const vmm::LifeBody& body);
+  Status HandleLife(int socket, const vmm::LifeBody& body);
+  Status Life(const vmm::LifeBody& body);  // may be called again when it has thrown
   Status Ack(int socket, vmm::ControlType of, std::uint32_t status);
 
   const Config& config_;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@
 
 #include "base/socket.h"
 #include "base/unique_fd.h"
+#include "vmm/protocol.h"
 
 namespace vtee::daemon {
 namespace {
@@ -112,6 +114,35 @@ TEST_F(VteedTest, LeavesWithin100MillisecondsOfItsVmm) {
   EXPECT_EQ(Wait(), 0);
   EXPECT_LT(Clock::now() - start, milliseconds(VTEED_SLOW_BUILD ? 2000 : 100));
   EXPECT_NE(Said("err").find("vm.end"), std::string::npos);
+}
+
+TEST_F(VteedTest, AVmmThatIsGoneBeforeTheAnswerIsNoError) {
+  auto pair = MakeSocketPair();
+  ASSERT_TRUE(pair.ok());
+  const UniqueFd ring(memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(ftruncate(ring.get(), static_cast<off_t>(vmm::RingBytes(1))), 0);
+  ASSERT_EQ(fcntl(ring.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+  vmm::RingHeader header{};
+  header.magic = vmm::kProtocolMagic;
+  header.major = vmm::kProtocolMajor;
+  header.vcpu_capacity = 1;
+  header.mailbox_size = sizeof(vmm::Mailbox);
+  ASSERT_EQ(pwrite(ring.get(), static_cast<void*>(&header), sizeof header, 0),
+            ssize_t{sizeof header});
+  vmm::ControlMessage hello{};
+  hello.magic = vmm::kProtocolMagic;
+  hello.major = vmm::kProtocolMajor;
+  hello.type = vmm::ControlType::kHello;
+  hello.hello.vcpu_capacity = 1;
+  const int fd = ring.get();
+  ASSERT_TRUE(
+      SendPacket(pair->first.get(), std::as_bytes(std::span(&hello, 1)), std::span(&fd, 1)).ok());
+  pair->first.Reset();
+  Start({"--fd", "3", "--backend", "fake"}, pair->second.get());
+  pair->second.Reset();
+  EXPECT_EQ(Wait(), 0);
+  EXPECT_EQ(Said("err").find("vm.protocol"), std::string::npos) << Said("err");
+  EXPECT_NE(Said("err").find("vm.attached"), std::string::npos) << Said("err");
 }
 
 TEST_F(VteedTest, ListensForOneVmAndRemovesTheSocket) {

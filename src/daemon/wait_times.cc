@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <new>
 #include <system_error>
 #include <thread>
 
@@ -63,6 +64,8 @@ std::uint64_t MeasureWakeUpNanos() {
       }
     });
   } catch (const std::system_error&) {
+    return 0;
+  } catch (const std::bad_alloc&) {
     return 0;
   }
   std::array<std::uint64_t, kRounds> trips{};

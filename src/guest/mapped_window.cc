@@ -74,19 +74,29 @@ struct Segment {
 
 class Window final : public tee::MappedWindow {
  public:
-  Window(std::byte* base, std::uint64_t reserved, Share share)
-      : base_(base), reserved_(reserved), share_(std::move(share)) {}
-  ~Window() override { munmap(base_, reserved_); }
+  explicit Window(Share share) : share_(std::move(share)) {}
+  ~Window() override {
+    if (base_ != nullptr) munmap(base_, reserved_);
+  }
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
 
   std::span<std::byte> bytes() const override { return bytes_; }
   std::byte* base() const { return base_; }
+  // Takes addresses; false: there are none, see errno.
+  bool Reserve(std::uint64_t bytes) {
+    void* const base =
+        mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) return false;
+    base_ = static_cast<std::byte*>(base);
+    reserved_ = bytes;
+    return true;
+  }
   void SetBytes(std::span<std::byte> bytes) { bytes_ = bytes; }
 
  private:
-  std::byte* base_;
-  std::uint64_t reserved_;
+  std::byte* base_ = nullptr;
+  std::uint64_t reserved_ = 0;
   Share share_;
   std::span<std::byte> bytes_;
 };
@@ -182,16 +192,14 @@ Result<std::unique_ptr<tee::MappedWindow>> MapRuns(std::span<const FileRun> runs
   }
   Share share(segments.size());
   if (!share.taken()) return OverBudget(segments.size());
-  void* const base =
-      mmap(nullptr, *reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) {
-    return ErrnoError(errno, fmt::format("cannot reserve {} bytes of addresses", *reserved));
-  }
   // From here on the window's destructor undoes everything.
-  auto window =
-      std::make_unique<Window>(static_cast<std::byte*>(base), *reserved, std::move(share));
+  auto window = std::make_unique<Window>(std::move(share));
+  if (!window->Reserve(*reserved)) {
+    const int error = errno;
+    return ErrnoError(error, fmt::format("cannot reserve {} bytes of addresses", *reserved));
+  }
   for (const Segment& segment : segments) VTEE_TRY(MapSegment(window->base(), segment));
-  madvise(base, *reserved, MADV_DONTDUMP);
+  madvise(window->base(), *reserved, MADV_DONTDUMP);
   window->SetBytes({window->base() + lead, size});
   return std::unique_ptr<tee::MappedWindow>(std::move(window));
 }

@@ -31,6 +31,7 @@ Result<std::shared_ptr<const SlotMapping>> SlotMapping::Create(const SlotSpec& s
                              "offset {}; make the file as large as the guest's memory",
                              id, info.st_size, spec.size, spec.file_offset)};
   }
+  std::shared_ptr<SlotMapping> mapping(new SlotMapping);  // first: it unmaps what it is given
   const int protection = spec.read_only ? PROT_READ : PROT_READ | PROT_WRITE;
   void* const address = mmap(nullptr, spec.size, protection, MAP_SHARED | MAP_NORESERVE, file.get(),
                              static_cast<off_t>(spec.file_offset));
@@ -40,7 +41,6 @@ Result<std::shared_ptr<const SlotMapping>> SlotMapping::Create(const SlotSpec& s
   }
   madvise(address, spec.size, MADV_DONTDUMP);  // a core dump must not hold the guest's secrets
 
-  std::shared_ptr<SlotMapping> mapping(new SlotMapping);
   mapping->file_ = std::move(file);
   mapping->data_ = static_cast<std::byte*>(address);
   mapping->size_ = spec.size;

@@ -4,6 +4,8 @@
 // Threading: Handle() is called on the thread that serves the calling vCPU, for several vCPUs at
 // once; it replies through the Responder, now or later, from any thread. Reset() comes from the
 // control thread while vCPUs stand still. Ownership: a dialect borrows guest memory and backend.
+// Want of memory: Handle(), CancelCalls() and Reset() do not throw. A call for which there is no
+// memory is answered so, in the ABI's way.
 #pragma once
 
 #include <cstdint>

@@ -18,12 +18,15 @@ class PrivateMemory final : public tee::SharedMemory {
  public:
   // `size` bytes, zeroed. Null when the system has no memory left.
   static std::shared_ptr<PrivateMemory> Make(std::uint64_t size) {
+    std::shared_ptr<PrivateMemory> memory(new PrivateMemory);  // first: it unmaps what it is given
     void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) return nullptr;
-    return std::shared_ptr<PrivateMemory>(
-        new PrivateMemory({static_cast<std::byte*>(base), static_cast<std::size_t>(size)}));
+    memory->bytes_ = {static_cast<std::byte*>(base), static_cast<std::size_t>(size)};
+    return memory;
   }
-  ~PrivateMemory() override { munmap(bytes_.data(), bytes_.size()); }
+  ~PrivateMemory() override {
+    if (!bytes_.empty()) munmap(bytes_.data(), bytes_.size());
+  }
 
   std::uint64_t size() const override { return bytes_.size(); }
   bool Read(std::uint64_t offset, std::span<std::byte> out) const override {
@@ -50,7 +53,7 @@ class PrivateMemory final : public tee::SharedMemory {
     std::span<std::byte> bytes_;
   };
 
-  explicit PrivateMemory(std::span<std::byte> bytes) : bytes_(bytes) {}
+  PrivateMemory() = default;
   std::span<std::byte> bytes_;
 };
 

@@ -11,6 +11,7 @@
 #include "backend/host/host_errors.h"
 #include "backend/host/tee_uapi.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace vtee::backend {
 namespace {
@@ -198,8 +199,14 @@ Outcome HostBackend::OpenSession(tee::CallContext& context, const tee::OpenReque
     CloseOnDevice(opened);  // the guest would never learn of it
     return kGone;
   }
-  const std::lock_guard lock(mutex_);
-  sessions_.insert(opened);
+  const auto keep = [&] {
+    const std::lock_guard lock(mutex_);
+    sessions_.insert(opened);
+  };
+  if (!WithinMemory(keep)) {
+    CloseOnDevice(opened);
+    return {tee::code::kOutOfMemory, Origin::kComms};
+  }
   session = opened;
   return outcome;
 }

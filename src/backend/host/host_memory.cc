@@ -13,6 +13,7 @@
 #include "backend/host/tee_uapi.h"
 #include "base/checked.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace vtee::backend {
 namespace {
@@ -29,13 +30,9 @@ Error MemoryError(int err, std::string_view what) {
 
 }  // namespace
 
-HostMemory::HostMemory(std::shared_ptr<MemoryRegistry> registry, ShmResource resource,
+HostMemory::HostMemory(std::shared_ptr<MemoryRegistry> registry,
                        std::shared_ptr<const tee::SharedMemory> guest)
-    : registry_(std::move(registry)),
-      resource_(resource),
-      made_(resource.fd >= 0),
-      guest_(std::move(guest)),
-      size_(guest_->size()) {}
+    : registry_(std::move(registry)), guest_(std::move(guest)), size_(guest_->size()) {}
 
 HostMemory::~HostMemory() { registry_->Remove(this); }
 
@@ -114,14 +111,17 @@ Result<std::unique_ptr<tee::RegisteredMemory>> MemoryRegistry::Register(
   if (memory == nullptr || memory->size() == 0) {
     return Error{ErrorCode::kInvalidArgument, "memory of no bytes cannot be registered"};
   }
-  Result<ShmResource> resource = ShmResource{};
-  if (!Lazy()) resource = MakeResource(*memory);
-  if (!resource.ok()) return Error(resource.error());
-
-  auto registered =
-      std::make_unique<HostMemory>(shared_from_this(), resource.value(), std::move(memory));
-  const std::lock_guard lock(mutex_);
-  live_.insert(registered.get());
+  // First what gives the resource back.
+  auto registered = std::make_unique<HostMemory>(shared_from_this(), memory);
+  {
+    const std::lock_guard lock(mutex_);
+    live_.insert(registered.get());
+  }
+  if (!Lazy()) {
+    auto resource = MakeResource(*memory);
+    if (!resource.ok()) return Error(resource.error());
+    Keep(*registered, resource.value());
+  }
   return std::unique_ptr<tee::RegisteredMemory>(std::move(registered));
 }
 
@@ -163,8 +163,11 @@ bool MemoryRegistry::TakeCopySet(ShmResource& set) {
 }
 
 void MemoryRegistry::GiveCopySet(const ShmResource& set) {
-  const std::lock_guard lock(mutex_);
-  copy_sets_.push_back(set);
+  const auto keep = [&] {
+    const std::lock_guard lock(mutex_);
+    copy_sets_.push_back(set);
+  };
+  if (!WithinMemory(keep)) Free(set);
 }
 
 void MemoryRegistry::FreeCopySets() {
@@ -280,6 +283,7 @@ void MemoryRegistry::RevokeAll() {
   std::vector<ShmResource> resources;
   {
     const std::lock_guard lock(mutex_);
+    resources.reserve(live_.size());  // now: none may be lost on the way
     for (HostMemory* memory : live_) {
       memory->revoked_.store(true, std::memory_order_release);
       resources.push_back(std::exchange(memory->resource_, ShmResource{}));

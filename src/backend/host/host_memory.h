@@ -84,8 +84,8 @@ class HostMemory final : public tee::RegisteredMemory {
  public:
   static constexpr std::uint32_t kCopiesBeforeSharing = 8;
 
-  // `resource` without a descriptor: none yet, it is made when a call needs it.
-  HostMemory(std::shared_ptr<MemoryRegistry> registry, ShmResource resource,
+  // Without a resource: it is made when a call needs it, or given by the registry.
+  HostMemory(std::shared_ptr<MemoryRegistry> registry,
              std::shared_ptr<const tee::SharedMemory> guest);
   ~HostMemory() override;
   HostMemory(const HostMemory&) = delete;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "dialect/optee/rpc_engine.h"
 #include "dialect/optee/ta_params.h"
 #include "guest/page_list.h"
@@ -43,7 +44,11 @@ std::uint32_t Commands::Execute(CallSlot& slot, const MsgHeader& header, const A
   }
   const auto used = std::span(params).first(header.num_params);
   if (!arg.Read(sizeof(MsgHeader), std::as_writable_bytes(used))) return ret::kBadAddress;
-  return Dispatch(slot, header, used, arg);
+  std::uint32_t a0 = ret::kOk;
+  if (WithinMemory([&] { a0 = Dispatch(slot, header, used, arg); })) return a0;
+  LogGuest(LogLevel::kWarning, "call.memory", {{"cmd", header.cmd}});
+  const Answer answer{FromTee(tee::code::kOutOfMemory), 0, header.cmd == cmd::kOpenSession};
+  return Publish(slot, arg, answer) ? ret::kOk : ret::kBadAddress;
 }
 
 // As an OP-TEE that was built without what the profile leaves out.
@@ -134,7 +139,8 @@ Commands::Answer Commands::OpenSession(CallSlot& slot, MsgParams params, const A
   TaParams ta;
   answer.outcome.code = ta.Decode(params.subspan(2), memory_, setup_, shm_, tee_);
   if (!answer.outcome.ok()) return answer;
-  if (!sessions_.Reserve()) {
+  SessionTable::Place place = sessions_.Reserve();
+  if (!place) {
     LogGuest(LogLevel::kWarning, "session.quota", {{"limit", policy_.max_sessions}});
     answer.outcome = FromTee(tee::code::kOutOfMemory);
     return answer;
@@ -145,12 +151,10 @@ Commands::Answer Commands::OpenSession(CallSlot& slot, MsgParams params, const A
   slot.call->WhileGuestIsThere([&] {
     static_cast<void>(ta.WriteBack(arg.At(MsgSize(2))));
     if (!answer.outcome.ok()) return;
-    answer.session = sessions_.Add(session).value();
+    answer.session = place.Keep(session).value();
     kept = true;
   });
-  if (kept) return answer;
-  sessions_.Unreserve();
-  if (answer.outcome.ok()) EndOrphan(session);  // its guest has restarted meanwhile
+  if (!kept && answer.outcome.ok()) EndOrphan(session);  // its guest has restarted meanwhile
   return answer;
 }
 
@@ -158,11 +162,8 @@ tee::Outcome Commands::OpenInTee(CallSlot& slot, const tee::OpenRequest& request
                                  tee::Params& params, tee::SessionId& session) {
   RpcEngine rpc(slot, memory_, setup_);
   tee::CallContext context{&rpc, slot.operation};
-  operations_.EnterOpen(slot.call->index(), slot.operation);
-  const tee::Outcome outcome = tee_.OpenSession(context, request, params, session);
-  operations_.Leave(slot.call->index());
-  rpc.ReturnRpcArg();
-  return outcome;
+  const OperationTable::Inside inside(operations_, slot.call->index(), slot.operation);
+  return tee_.OpenSession(context, request, params, session);
 }
 
 InternalApplication* Commands::Internal(CallSlot& slot, const tee::Uuid& application) {
@@ -179,14 +180,14 @@ InternalApplication* Commands::Internal(CallSlot& slot, const tee::Uuid& applica
 Commands::Answer Commands::OpenInternal(CallSlot& slot, const tee::Uuid& uuid,
                                         InternalApplication& application) {
   Answer answer{FromTee(tee::code::kSuccess), 0, true};
-  if (!sessions_.Reserve()) {
+  SessionTable::Place place = sessions_.Reserve();
+  if (!place) {
     answer.outcome = FromTee(tee::code::kOutOfMemory);
     return answer;
   }
-  const bool kept = slot.call->WhileGuestIsThere([&] {
-    answer.session = sessions_.Add({uuid, &application, {}}).value();
+  slot.call->WhileGuestIsThere([&] {
+    answer.session = place.Keep({uuid, &application, {}}).value();
   });
-  if (!kept) sessions_.Unreserve();
   return answer;
 }
 
@@ -201,17 +202,18 @@ Commands::Answer Commands::Invoke(CallSlot& slot, const MsgHeader& header, MsgPa
     answer.outcome = FromTee(tee::code::kBadParameters);
     return answer;
   }
-  RpcEngine rpc(slot, memory_, setup_);
-  tee::CallContext context{&rpc, slot.operation};
-  if (session->internal != nullptr) {
-    answer.outcome = session->internal->Invoke(context, header.func, ta);
-  } else {
-    operations_.EnterInvoke(slot.call->index(), {header.session, header.cancel_id}, slot.operation,
-                            session->backend);
-    answer.outcome = tee_.Invoke(context, session->backend, header.func, ta.params());
-    operations_.Leave(slot.call->index());
+  {
+    RpcEngine rpc(slot, memory_, setup_);
+    tee::CallContext context{&rpc, slot.operation};
+    if (session->internal != nullptr) {
+      answer.outcome = session->internal->Invoke(context, header.func, ta);
+    } else {
+      const OperationTable::Inside inside(operations_, slot.call->index(),
+                                          {header.session, header.cancel_id}, slot.operation,
+                                          session->backend);
+      answer.outcome = tee_.Invoke(context, session->backend, header.func, ta.params());
+    }
   }
-  rpc.ReturnRpcArg();
   slot.call->WhileGuestIsThere([&] { static_cast<void>(ta.WriteBack(arg.At(sizeof(MsgHeader)))); });
   return answer;
 }
@@ -223,9 +225,7 @@ Commands::Answer Commands::CloseSession(CallSlot& slot, const MsgHeader& header,
   if (session->internal != nullptr) return {};
   RpcEngine rpc(slot, memory_, setup_);
   tee::CallContext context{&rpc, slot.operation};
-  const Answer answer{tee_.CloseSession(context, session->backend)};
-  rpc.ReturnRpcArg();
-  return answer;
+  return {tee_.CloseSession(context, session->backend)};
 }
 
 Commands::Answer Commands::Cancel(const MsgHeader& header, MsgParams params) {
@@ -234,10 +234,10 @@ Commands::Answer Commands::Cancel(const MsgHeader& header, MsgParams params) {
   if (!session) return {FromTee(tee::code::kBadParameters)};
   // Nothing to cancel: it has ended meanwhile, which OP-TEE too reports as success.
   tee::Outcome outcome = FromTee(tee::code::kSuccess);
-  for (const OperationTable::Operation& operation :
-       operations_.Invocations({header.session, header.cancel_id})) {
-    outcome = tee_.RequestCancel(operation.session, operation.id);
-  }
+  operations_.ForEachInvocation({header.session, header.cancel_id},
+                                [&](const OperationTable::Operation& operation) {
+                                  outcome = tee_.RequestCancel(operation.session, operation.id);
+                                });
   return {outcome};
 }
 
@@ -279,20 +279,21 @@ std::uint32_t Commands::UnregisterShm(const CallSlot& slot, MsgParams params) {
 }
 
 void Commands::CancelAll() {
-  for (const OperationTable::Operation& operation : operations_.All()) {
+  operations_.ForEach([this](const OperationTable::Operation& operation) {
     static_cast<void>(operation.opening ? tee_.RequestCancelOpen(operation.id)
                                         : tee_.RequestCancel(operation.session, operation.id));
-  }
+  });
 }
 
 void Commands::EndOrphan(const Session& session) {
   if (session.internal != nullptr) return;
   tee::CallContext context{};  // nobody is there to answer upcalls
-  static_cast<void>(tee_.CloseSession(context, session.backend));
+  static_cast<void>(
+      WithinMemory([&] { static_cast<void>(tee_.CloseSession(context, session.backend)); }));
 }
 
 void Commands::Reset() {
-  for (const Session& session : sessions_.TakeAll()) EndOrphan(session);
+  while (const auto session = sessions_.RemoveAny()) EndOrphan(*session);
   shm_.Clear();
   enumeration_.Forget();
 }

@@ -2,7 +2,8 @@
 // Commands: what each message of a yielding call does (OPTEE_MSG_CMD_*).
 //
 // One object per VM. Execute() runs on the call's worker and may block in the TEE; it fetches the
-// message's parameters once, does the work and writes the results back into the message.
+// message's parameters once, does the work and writes the results back into the message. When
+// there is no memory for it, that is the result: OUT_OF_MEMORY; nothing of the call stays behind.
 // Not supported: protected memory (no capability is offered for it), refused as OP-TEE without
 // the feature refuses it.
 #pragma once

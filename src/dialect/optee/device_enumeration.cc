@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "dialect/optee/random_numbers.h"
 #include "dialect/optee/ta_params.h"
 #include "mediator/private_memory.h"
@@ -14,6 +15,33 @@ namespace {
 
 // More pseudo-TAs than any OP-TEE build has; a longer list is cut.
 constexpr std::uint64_t kMaxListBytes = 4096;
+
+// A session of the mediator's own; closed with this, whatever happens.
+class OwnSession {
+ public:
+  OwnSession(tee::SessionTee& tee, tee::CallContext& context, const tee::Uuid& application)
+      : tee_(tee), context_(context) {
+    tee::Params none{};
+    const tee::OpenRequest open{application, tee::Login::kPublic, {}};
+    opened_ = tee_.OpenSession(context_, open, none, session_);
+  }
+  ~OwnSession() {
+    if (!opened_.ok()) return;
+    static_cast<void>(
+        WithinMemory([this] { static_cast<void>(tee_.CloseSession(context_, session_)); }));
+  }
+  OwnSession(const OwnSession&) = delete;
+  OwnSession& operator=(const OwnSession&) = delete;
+
+  const tee::Outcome& opened() const { return opened_; }
+  tee::SessionId id() const { return session_; }
+
+ private:
+  tee::SessionTee& tee_;
+  tee::CallContext& context_;
+  tee::SessionId session_;
+  tee::Outcome opened_;
+};
 
 }  // namespace
 
@@ -96,12 +124,9 @@ std::optional<std::vector<tee::Uuid>> DeviceEnumeration::AskBackend(tee::CallCon
     Log(LogLevel::kWarning, "enumeration.memory", {{"error", registered.error().message}});
     return std::nullopt;
   }
-  tee::SessionId session;
-  tee::Params none{};
-  const tee::OpenRequest open{kDeviceEnumerationPta, tee::Login::kPublic, {}};
-  const tee::Outcome opened = tee_.OpenSession(context, open, none, session);
-  if (!opened.ok()) {
-    Log(LogLevel::kInfo, "enumeration.unavailable", {{"code", Hex(opened.code)}});
+  const OwnSession session(tee_, context, kDeviceEnumerationPta);
+  if (!session.opened().ok()) {
+    Log(LogLevel::kInfo, "enumeration.unavailable", {{"code", Hex(session.opened().code)}});
     return std::nullopt;
   }
   tee::Params params{};
@@ -109,9 +134,7 @@ std::optional<std::vector<tee::Uuid>> DeviceEnumeration::AskBackend(tee::CallCon
   params[0].direction = tee::Direction::kOut;
   params[0].memory = registered.value().get();
   params[0].size = kMaxListBytes;
-  const tee::Outcome listed = tee_.Invoke(context, session, command, params);
-  static_cast<void>(tee_.CloseSession(context, session));
-  if (!listed.ok()) return std::nullopt;
+  if (!tee_.Invoke(context, session.id(), command, params).ok()) return std::nullopt;
 
   std::vector<tee::Uuid> uuids(std::min(params[0].size, kMaxListBytes) / sizeof(tee::Uuid));
   if (!memory->Read(0, std::as_writable_bytes(std::span(uuids)))) return std::nullopt;
@@ -119,12 +142,7 @@ std::optional<std::vector<tee::Uuid>> DeviceEnumeration::AskBackend(tee::CallCon
 }
 
 bool DeviceEnumeration::Opens(tee::CallContext& context, const tee::Uuid& application) {
-  tee::SessionId session;
-  tee::Params none{};
-  const tee::OpenRequest open{application, tee::Login::kPublic, {}};
-  if (!tee_.OpenSession(context, open, none, session).ok()) return false;
-  static_cast<void>(tee_.CloseSession(context, session));
-  return true;
+  return OwnSession(tee_, context, application).opened().ok();
 }
 
 }  // namespace vtee::optee

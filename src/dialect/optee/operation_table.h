@@ -3,7 +3,7 @@
 //
 // One entry for each call slot, made with the table: a call neither allocates nor frees. The guest
 // names an operation by session and cancel id (OPTEE_MSG_CMD_CANCEL), and several may share both.
-// Threading: any thread; Enter and Leave of one slot by the call that has it.
+// Threading: any thread; an Inside of one slot is of the call that has it.
 #pragma once
 
 #include <cstdint>
@@ -29,28 +29,39 @@ class OperationTable {
 
   explicit OperationTable(std::uint32_t slots) : entries_(slots) {}
 
-  // The operation of call slot `slot` is about to enter the TEE. No cancellation finds an open by
-  // its key: the guest does not know the session yet.
-  void EnterInvoke(std::uint32_t slot, const Key& key, tee::OperationId id,
-                   tee::SessionId session) {
-    const std::lock_guard lock(mutex_);
-    entries_[slot] = {true, key, {id, session, false}};
-  }
-  void EnterOpen(std::uint32_t slot, tee::OperationId id) {
-    const std::lock_guard lock(mutex_);
-    entries_[slot] = {true, {}, {id, {}, true}};
-  }
-  void Leave(std::uint32_t slot) {
-    const std::lock_guard lock(mutex_);
-    entries_[slot].used = false;
-  }
+  // As long as it lives, the operation of call slot `slot` is inside the TEE.
+  class Inside {
+   public:
+    // An invocation.
+    Inside(OperationTable& table, std::uint32_t slot, const Key& key, tee::OperationId id,
+           tee::SessionId session)
+        : table_(table), slot_(slot) {
+      table_.Set(slot_, {true, key, {id, session, false}});
+    }
+    // An open. No cancellation finds it by its key: the guest does not know the session yet.
+    Inside(OperationTable& table, std::uint32_t slot, tee::OperationId id)
+        : table_(table), slot_(slot) {
+      table_.Set(slot_, {true, {}, {id, {}, true}});
+    }
+    ~Inside() { table_.Set(slot_, {}); }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
 
-  std::vector<Operation> Invocations(const Key& key) const {
-    return Collect(
-        [&](const Entry& entry) { return !entry.operation.opening && entry.key == key; });
+   private:
+    OperationTable& table_;
+    const std::uint32_t slot_;
+  };
+
+  // visit(operation) for each, without the lock: it may go into the TEE.
+  template <typename Visit>
+  void ForEachInvocation(const Key& key, Visit visit) const {
+    ForEachEntry([&](const Entry& entry) {
+      if (!entry.operation.opening && entry.key == key) visit(entry.operation);
+    });
   }
-  std::vector<Operation> All() const {
-    return Collect([](const Entry&) { return true; });
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    ForEachEntry([&](const Entry& entry) { visit(entry.operation); });
   }
 
  private:
@@ -60,18 +71,24 @@ class OperationTable {
     Operation operation;
   };
 
-  template <typename Wanted>
-  std::vector<Operation> Collect(Wanted wanted) const {
-    std::vector<Operation> found;
+  void Set(std::uint32_t slot, const Entry& entry) {
     const std::lock_guard lock(mutex_);
-    for (const Entry& entry : entries_) {
-      if (entry.used && wanted(entry)) found.push_back(entry.operation);
+    entries_[slot] = entry;
+  }
+  Entry Get(std::size_t slot) const {
+    const std::lock_guard lock(mutex_);
+    return entries_[slot];
+  }
+  template <typename Visit>
+  void ForEachEntry(Visit visit) const {
+    for (std::size_t slot = 0; slot < entries_.size(); ++slot) {
+      const Entry entry = Get(slot);
+      if (entry.used) visit(entry);
     }
-    return found;
   }
 
   mutable std::mutex mutex_;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_;  // its size never changes
 };
 
 }  // namespace vtee::optee

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "guest/page_list.h"
 
 namespace vtee::optee {
@@ -99,6 +100,29 @@ bool RpcEngine::Exchange(std::uint32_t command, std::span<MsgParam> params, std:
   return true;
 }
 
+// Finds the memory that the guest has lent.
+guest::MemFault RpcEngine::TakePayload(const MsgParam& given, std::uint64_t size,
+                                       Payload& payload) {
+  const std::uint64_t address = given.u[0];
+  if (given.u[1] < size) return guest::MemFault::kBadList;
+  if (given.attr == attr::kTmemOut && setup_.MayLie(address, size)) {
+    payload.contiguous_at = address;
+    return guest::GuestBuffer::FromRange(memory_, guest::GuestPhysAddr(address), size,
+                                         payload.buffer);
+  }
+  if (given.attr != (attr::kTmemOut | attr::kNonContiguous) || setup_.profile->window) {
+    return guest::MemFault::kBadList;
+  }
+  payload.scattered = true;
+  const std::uint64_t offset = address % guest::kPageSize;
+  std::vector<guest::GuestPhysAddr> pages;
+  const guest::MemFault fault =
+      guest::WalkPageList(memory_, guest::GuestPhysAddr(address - offset), offset, size,
+                          kMaxPayload / guest::kPageSize + 2, pages);
+  if (fault != guest::MemFault::kNone) return fault;
+  return guest::GuestBuffer::FromPages(memory_, pages, offset, size, payload.buffer);
+}
+
 std::uint32_t RpcEngine::AllocatePayload(tee::UpcallKind kind, std::uint64_t size,
                                          Payload& payload) {
   if (size > kMaxPayload) return tee::code::kOutOfMemory;
@@ -110,23 +134,11 @@ std::uint32_t RpcEngine::AllocatePayload(tee::UpcallKind kind, std::uint64_t siz
 
   const MsgParam& given = params[0];
   payload.cookie = given.u[2];
-  const std::uint64_t address = given.u[0];
-  const std::uint64_t given_size = given.u[1];
-  guest::MemFault fault = guest::MemFault::kBadList;
-  if (given.attr == (attr::kTmemOut | attr::kNonContiguous) && given_size >= size &&
-      !setup_.profile->window) {
-    payload.scattered = true;
-    const std::uint64_t offset = address % guest::kPageSize;
-    std::vector<guest::GuestPhysAddr> pages;
-    fault = guest::WalkPageList(memory_, guest::GuestPhysAddr(address - offset), offset, size,
-                                kMaxPayload / guest::kPageSize + 2, pages);
-    if (fault == guest::MemFault::kNone) {
-      fault = guest::GuestBuffer::FromPages(memory_, pages, offset, size, payload.buffer);
-    }
-  } else if (given.attr == attr::kTmemOut && given_size >= size && setup_.MayLie(address, size)) {
-    payload.contiguous_at = address;
-    fault =
-        guest::GuestBuffer::FromRange(memory_, guest::GuestPhysAddr(address), size, payload.buffer);
+  guest::MemFault fault = guest::MemFault::kNone;
+  if (!WithinMemory([&] { fault = TakePayload(given, size, payload); })) {
+    payload.buffer.reset();
+    FreePayload(payload);
+    return tee::code::kOutOfMemory;
   }
   if (fault != guest::MemFault::kNone) {
     LogGuest(LogLevel::kWarning, "rpc.shm.bad",
@@ -211,6 +223,12 @@ bool RpcEngine::TakeResults(const Message& message, const Payload& payload, tee:
 }
 
 tee::Outcome RpcEngine::Call(tee::Upcall& upcall) {
+  tee::Outcome outcome{tee::code::kOutOfMemory, tee::Origin::kComms};
+  static_cast<void>(WithinMemory([&] { outcome = Ask(upcall); }));
+  return outcome;
+}
+
+tee::Outcome RpcEngine::Ask(tee::Upcall& upcall) {
   const tee::Outcome lost{tee::code::kCommunication, tee::Origin::kComms};
   if (!setup_.profile->upcalls) {
     LogGuest(LogLevel::kInfo, "rpc.none", {{"kind", static_cast<std::uint32_t>(upcall.kind)}});

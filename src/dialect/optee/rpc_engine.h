@@ -24,11 +24,12 @@ class RpcEngine final : public tee::Upcalls {
  public:
   RpcEngine(CallSlot& slot, const guest::GuestMemory& memory, const GuestSetup& setup)
       : slot_(slot), memory_(memory), setup_(setup) {}
+  // Gives back what an ALLOC RPC lent, so: before the call's final reply.
+  ~RpcEngine() override { ReturnRpcArg(); }
+  RpcEngine(const RpcEngine&) = delete;
+  RpcEngine& operator=(const RpcEngine&) = delete;
 
   tee::Outcome Call(tee::Upcall& upcall) override;
-
-  // Gives back what an ALLOC RPC lent. Call before the call's final reply.
-  void ReturnRpcArg();
 
  private:
   using Message = std::array<MsgParam, kRpcParams>;
@@ -41,6 +42,9 @@ class RpcEngine final : public tee::Upcalls {
   };
 
   bool EnsureRpcArg();
+  void ReturnRpcArg();
+  tee::Outcome Ask(tee::Upcall& upcall);
+  guest::MemFault TakePayload(const MsgParam& given, std::uint64_t size, Payload& payload);
   // Sends a message and fetches the answer into `params`; false: the guest is gone or lied.
   bool Exchange(std::uint32_t command, std::span<MsgParam> params, std::uint32_t& result);
   std::uint32_t AllocatePayload(tee::UpcallKind kind, std::uint64_t size, Payload& payload);

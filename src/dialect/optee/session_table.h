@@ -2,14 +2,16 @@
 // SessionTable: the session ids a guest holds, and what they stand for.
 //
 // A guest's id is never the backend's: ids count up from 1 and are not reused until they wrap, so
-// a stale id of a buggy or hostile guest names nothing. Threading: any thread.
+// a stale id of a buggy or hostile guest names nothing. Room is taken before a session is opened,
+// so that one that is open can always be kept. Threading: any thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
-#include <vector>
+#include <utility>
 
 #include "base/strong_id.h"
 #include "tee/session_tee.h"
@@ -31,60 +33,84 @@ class SessionTable {
  public:
   explicit SessionTable(std::uint32_t limit) : limit_(limit) {}
 
-  // Reserves room before a session is opened, so that an opened one can always be kept.
-  bool Reserve() {
+  // Room for one session; given back unless a session is put there.
+  class Place {
+   public:
+    Place() = default;
+    Place(SessionTable* table, GuestSessionId id) : table_(table), id_(id) {}
+    Place(Place&& other) noexcept : table_(std::exchange(other.table_, nullptr)), id_(other.id_) {}
+    Place& operator=(Place&&) = delete;
+    ~Place() {
+      if (table_ != nullptr) table_->GiveBack(id_);
+    }
+    explicit operator bool() const { return table_ != nullptr; }
+    GuestSessionId Keep(const Session& session) {
+      std::exchange(table_, nullptr)->Fill(id_, session);
+      return id_;
+    }
+
+   private:
+    SessionTable* table_ = nullptr;
+    GuestSessionId id_{};
+  };
+
+  // Empty: there are as many as there may be.
+  Place Reserve() {
     const std::lock_guard lock(mutex_);
-    if (sessions_.size() + reserved_ >= limit_) return false;
-    ++reserved_;
-    return true;
-  }
-  void Unreserve() {
-    const std::lock_guard lock(mutex_);
-    --reserved_;
-  }
-  // Turns a reservation into a session.
-  GuestSessionId Add(const Session& session) {
-    const std::lock_guard lock(mutex_);
-    --reserved_;
+    if (places_.size() >= limit_) return {};
     do {
       ++last_;
-    } while (last_ == 0 || sessions_.contains(GuestSessionId(last_)));
-    sessions_.emplace(GuestSessionId(last_), session);
-    return GuestSessionId(last_);
+    } while (last_ == 0 || places_.contains(GuestSessionId(last_)));
+    places_.emplace(GuestSessionId(last_), std::nullopt);
+    return Place(this, GuestSessionId(last_));
   }
   std::optional<Session> Find(GuestSessionId id) const {
     const std::lock_guard lock(mutex_);
-    const auto it = sessions_.find(id);
-    if (it == sessions_.end()) return std::nullopt;
-    return it->second;
+    const auto it = places_.find(id);
+    return it == places_.end() ? std::nullopt : it->second;
   }
   std::optional<Session> Remove(GuestSessionId id) {
     const std::lock_guard lock(mutex_);
-    const auto it = sessions_.find(id);
-    if (it == sessions_.end()) return std::nullopt;
-    const Session session = it->second;
-    sessions_.erase(it);
-    return session;
+    const auto it = places_.find(id);
+    if (it == places_.end() || !it->second) return std::nullopt;
+    return Take(it);
   }
-  // Empties the table and returns what was in it.
-  std::vector<Session> TakeAll() {
+  // Removes any one session; nothing: there is none.
+  std::optional<Session> RemoveAny() {
     const std::lock_guard lock(mutex_);
-    std::vector<Session> all;
-    all.reserve(sessions_.size());
-    for (const auto& [id, session] : sessions_) all.push_back(session);
-    sessions_.clear();
-    return all;
+    const auto it = std::find_if(places_.begin(), places_.end(),
+                                 [](const auto& place) { return place.second.has_value(); });
+    if (it == places_.end()) return std::nullopt;
+    return Take(it);
   }
   std::size_t count() const {
     const std::lock_guard lock(mutex_);
-    return sessions_.size();
+    return sessions_;
   }
 
  private:
+  using Places = std::unordered_map<GuestSessionId, std::optional<Session>>;
+
+  std::optional<Session> Take(Places::iterator it) {
+    std::optional<Session> session = it->second;
+    places_.erase(it);
+    --sessions_;
+    return session;
+  }
+  void Fill(GuestSessionId id, const Session& session) {
+    const std::lock_guard lock(mutex_);
+    places_.at(id) = session;
+    ++sessions_;
+  }
+  void GiveBack(GuestSessionId id) {
+    const std::lock_guard lock(mutex_);
+    places_.erase(id);
+  }
+
   const std::uint32_t limit_;
   mutable std::mutex mutex_;
-  std::unordered_map<GuestSessionId, Session> sessions_;
-  std::uint32_t reserved_ = 0;
+  Places places_;  // without a session: reserved
+  std::size_t sessions_ = 0;
   std::uint32_t last_ = 0;
 };
 
