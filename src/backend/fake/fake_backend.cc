@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/log.h"
 
 namespace vtee::backend {
 namespace {
@@ -106,9 +107,17 @@ void FakeBackend::CancelAll() {
 }
 
 void FakeBackend::OnLifeEvent(tee::LifeEvent event, const tee::VmIdentity&) {
+  if (event == tee::LifeEvent::kReset) {
+    // For tests that see this process from outside: what the mediator left behind.
+    const FakeCounters now = counters();
+    Log(LogLevel::kInfo, "fake.account",
+        {{"sessions", std::uint64_t{now.open_sessions}},
+         {"memories", std::uint64_t{now.registered_memories}},
+         {"calls", std::uint64_t{now.calls_in_flight}}});
+  }
   const std::lock_guard lock(mutex_);
-  counters_.life_events.push_back(event);
   if (event == tee::LifeEvent::kReset || event == tee::LifeEvent::kDestroyed) sessions_.clear();
+  counters_.life_events.push_back(event);
 }
 
 Outcome FakeBackend::Enter(FakeVerb verb) {
