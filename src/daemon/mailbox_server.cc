@@ -94,8 +94,15 @@ class MailboxServer::Port final : public mediator::ReplyPort {
   }
 
   bool HasUnservedRequest() const { return !served() && box_.request.load() != box_.reply.load(); }
-  void Wake() { FutexWakeShared(box_.request, 1); }
-  vmm::Mailbox& box() { return box_; }
+
+  // Wakes the thread that waits for this vCPU's calls, until it has seen that the server stops. The
+  // mailbox's own sleep flag says nothing here: the VMM can write it.
+  void WakeUntilGone() {
+    while (waiting_.load() != 0) {
+      FutexWakeShared(box_.request, 1);
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  }
 
  private:
   void LogUnserved(std::string_view why) const {
@@ -137,7 +144,9 @@ class MailboxServer::Port final : public mediator::ReplyPort {
     while (Mine(epoch)) {
       box_.vteed_sleeping.store(1);
       // Stop() sets its flag and then looks for sleepers; so here both in the other order.
+      waiting_.fetch_add(1);
       if (!arrived() && Mine(epoch)) FutexWaitShared(box_.request, last, kForeverNanos);
+      waiting_.fetch_sub(1);
       box_.vteed_sleeping.store(0);
       if (arrived()) {
         spin.Waited(MonotonicNanos() - start);
@@ -152,6 +161,7 @@ class MailboxServer::Port final : public mediator::ReplyPort {
   const std::uint32_t index_;
   std::atomic<std::uint32_t> epoch_{0};    // which serving thread is the current one
   std::atomic<bool> has_thread_{false};    // there is one
+  std::atomic<std::uint32_t> waiting_{0};  // threads that sleep, or are about to
   std::atomic<std::uint32_t> handled_{0};  // sequence number of the last request taken
   std::mutex park_mutex_;
   std::uint32_t park_sequence_ = 0;
@@ -217,15 +227,8 @@ void MailboxServer::Stop() {
   if (stopping_.exchange(true) || !park_thread_.joinable()) return;
   RingPark();
   park_thread_.join();
-  // A thread may be between its check of `stopping_` and its sleep: wake it until it is gone. The
-  // join itself is the destructor of threads_, which cannot wake them.
-  for (const auto& port : ports_) {
-    for (int i = 0; i < 1000 && port->box().vteed_sleeping.load() != 0; ++i) {
-      port->Wake();
-      std::this_thread::sleep_for(std::chrono::microseconds(100));
-    }
-    port->Wake();
-  }
+  // The join itself is the destructor of threads_, which cannot wake them.
+  for (const auto& port : ports_) port->WakeUntilGone();
 }
 
 void MailboxServer::RingPark() {

@@ -7,6 +7,7 @@
 
 #include <random>
 
+#include "dialect/optee/test_flipper.h"
 #include "dialect/optee/test_guest.h"
 #include "dialect/optee/test_names.h"
 
@@ -16,30 +17,6 @@ namespace {
 constexpr std::uint64_t kCookie = 0x1000;
 
 bool IsFinalCode(std::uint64_t a0) { return a0 <= ret::kNotAvailable; }
-
-// Flips one 64-bit word of guest memory between two values until told to stop.
-class Flipper {
- public:
-  Flipper(const TestRam& ram, std::uint64_t address, std::uint64_t other)
-      : word_(reinterpret_cast<std::uint64_t*>(ram.At(address))),
-        original_(__atomic_load_n(word_, __ATOMIC_RELAXED)),
-        thread_([this, other] {
-          while (!stop_.load(std::memory_order_relaxed)) {
-            __atomic_store_n(word_, other, __ATOMIC_RELAXED);
-            __atomic_store_n(word_, original_, __ATOMIC_RELAXED);
-          }
-        }) {}
-  ~Flipper() {
-    stop_ = true;
-    thread_.join();
-  }
-
- private:
-  std::uint64_t* word_;
-  const std::uint64_t original_;
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-};
 
 struct RewriteCase {
   const char* name;
@@ -202,6 +179,32 @@ TEST_P(ParkRaceTest, RpcsSurviveParksAtAnyMoment) {
 }
 
 INSTANTIATE_TEST_SUITE_P(WithAndWithoutInterrupt, ParkRaceTest, ::testing::Bool());
+
+// The interrupt's descriptor is the VMM's: one on which a write waits must not hold a call.
+TEST(HostileTest, AFullInterruptDescriptorHoldsNobody) {
+  TestGuest guest;
+  auto gate = std::make_shared<backend::FakeGate>();
+  constexpr tee::Uuid kHeld{{0x6A}};
+  guest.tee().SetApplication(kHeld,
+                             {.name = "held", .open = {}, .invoke = HeldAt(gate), .close = {}});
+  const UniqueFd full(eventfd(0, EFD_CLOEXEC));
+  const std::uint64_t most = ~std::uint64_t{0} - 1;
+  ASSERT_EQ(write(full.get(), &most, sizeof most), static_cast<ssize_t>(sizeof most));
+  guest.dialect().SetInterrupt(UniqueFd(dup(full.get())));
+  ASSERT_EQ(guest.Smc0({smc::kEnableAsyncNotif}), ret::kOk);
+  TestCall call(guest, InvokeMessage(guest.Open(kHeld), 0));
+  call.Start();
+  ASSERT_TRUE(gate->WaitForCalls(1, std::chrono::seconds(5)));
+  call.port().AskToPark();
+  const auto parked = call.Wait();
+  ASSERT_TRUE(parked && parked->x[0] == ret::kRpcCommand);
+  gate->Release();
+  guest.JoinThreads();  // the call has ended and raised its notification
+  const auto taken = guest.Smc({smc::kGetAsyncNotifValue});
+  EXPECT_EQ(taken.x[2], kAsyncNotifValid);
+  call.Return();
+  EXPECT_EQ(call.Finish().code(), tee::code::kSuccess);
+}
 
 TEST(HostileTest, RestartsWhileVcpusCall) {
   TestGuest guest;

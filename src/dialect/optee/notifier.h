@@ -5,6 +5,7 @@
 // is pending. Value 0 is OP-TEE's "do bottom half" and is never raised. Threading: any thread.
 #pragma once
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <bitset>
@@ -41,8 +42,11 @@ class Notifier {
     const std::lock_guard lock(mutex_);
     if (!enabled_ || value == 0 || value >= kMaxValue) return;
     pending_.set(value);
+    // A full eventfd counter means the interrupt is pending anyway; the descriptor is the VMM's,
+    // and may be one on which a write would wait.
+    pollfd room{interrupt_.get(), POLLOUT, 0};
+    if (poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return;
     const std::uint64_t one = 1;
-    // A full eventfd counter means the interrupt is pending anyway.
     if (write(interrupt_.get(), &one, sizeof one) < 0) return;
   }
   // The next pending value; `more` tells whether others follow. False: none.
