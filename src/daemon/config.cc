@@ -262,6 +262,7 @@ Status ParseConfig(std::string_view text, std::string_view name, Config& config)
       {"uuid", uuid},
       {"backend", word(backend)},
       {"interrupt", reader.Number(config.interrupt, -1, 987)},
+      {"record", reader.String(config.record_file)},
       {"log", reader.Sub({{"level", level}, {"file", reader.String(config.log_file)}})},
       {"optee", reader.Sub({{"profile", word(profile)}, {"window", word(window)}})},
       {"policy", reader.Sub({

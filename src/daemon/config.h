@@ -29,7 +29,8 @@ struct Config {
   BackendSpec backend;
   std::int32_t interrupt = -1;  // SPI number that raises notifications; -1: none
   LogLevel log_level = LogLevel::kInfo;
-  std::string log_file;  // empty: stderr
+  std::string log_file;     // empty: stderr
+  std::string record_file;  // for developers: the guest's calls go there; empty: nowhere
   mediator::Policy policy;
   optee::GuestSetup optee;  // window.size 0: the default window, if the profile has one
 };

@@ -134,6 +134,13 @@ int Run(Options& options) {
   const Status handler = guest::InstallFaultHandler();
   if (!handler.ok()) return Fail(handler.error(), kTroubleStatus);
 
+  std::unique_ptr<optee::CallRecorder> recorder;
+  if (!config.record_file.empty()) {
+    auto created = optee::CallRecorder::Create(config.record_file);
+    if (!created.ok()) return Fail(created.error(), kUsageStatus);
+    recorder = std::move(created).value();
+  }
+
   const UniqueFd signals = BlockSignals();
   UniqueFd connection(options.fd);
   if (connection) {
@@ -151,7 +158,7 @@ int Run(Options& options) {
   NotifyServiceManager("READY=1\nSTATUS=Serving " + config.name);
 
   const WaitTimes times = FitWaitTimes(MeasureWakeUpNanos(), config.policy.park_after_us);
-  Vm vm(config, times, std::move(backend).value());
+  Vm vm(config, times, std::move(backend).value(), std::move(recorder));
   Status served;
   const bool within_memory =
       WithinMemory([&] { served = ServeVm(vm, connection.get(), signals.get()); });

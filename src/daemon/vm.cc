@@ -38,13 +38,16 @@ Error Protocol(std::string text) { return Error{ErrorCode::kProtocol, std::move(
 
 }  // namespace
 
-Vm::Vm(const Config& config, const WaitTimes& times, std::unique_ptr<tee::Backend> backend)
+Vm::Vm(const Config& config, const WaitTimes& times, std::unique_ptr<tee::Backend> backend,
+       std::unique_ptr<optee::CallRecorder> recorder)
     : config_(config),
       times_(times),
       identity_{config.name, config.uuid},
-      backend_(std::move(backend)),
-      dialect_(
-          std::make_unique<optee::OpteeDialect>(memory_, *backend_, config.policy, config.optee)) {
+      backend_(std::move(backend)) {
+  auto dialect =
+      std::make_unique<optee::OpteeDialect>(memory_, *backend_, config.policy, config.optee);
+  dialect->SetRecorder(std::move(recorder));
+  dialect_ = std::move(dialect);
   backend_->OnLifeEvent(tee::LifeEvent::kCreated, identity_);
 }
 

@@ -13,6 +13,7 @@
 #include "daemon/config.h"
 #include "daemon/mailbox_server.h"
 #include "daemon/memory_channel.h"
+#include "dialect/optee/call_recorder.h"
 #include "guest/guest_memory.h"
 #include "mediator/dialect.h"
 #include "tee/backend.h"
@@ -22,7 +23,9 @@ namespace vtee::daemon {
 
 class Vm {
  public:
-  Vm(const Config& config, const WaitTimes& times, std::unique_ptr<tee::Backend> backend);
+  // `recorder`: of the guest's calls, or null.
+  Vm(const Config& config, const WaitTimes& times, std::unique_ptr<tee::Backend> backend,
+     std::unique_ptr<optee::CallRecorder> recorder = nullptr);
   ~Vm();
   Vm(const Vm&) = delete;
   Vm& operator=(const Vm&) = delete;

@@ -88,8 +88,10 @@ void OpteeDialect::Handle(const SecureCall& call, mediator::Responder responder)
     case smc::kCallWithArg:
       return YieldingCall(call, std::move(responder));
     case smc::kReturnFromRpc:
+      if (recorder_) recorder_->Record(call);
       return ReturnFromRpc(call, std::move(responder));
     default:
+      if (recorder_) recorder_->Record(call);
       return responder.Reply(FastCall(call));  // allocates nothing: log lines are left out
   }
 }
@@ -257,6 +259,7 @@ std::uint32_t OpteeDialect::RunCall(CallSlot& slot, const SecureCall& call) {
     // The park thread reads it under the call's lock.
     slot.call->WhileGuestIsThere([&] { slot.UseRpcArg(arg.At(MsgSize(header.num_params))); });
   }
+  if (recorder_) recorder_->Record(call, header, arg, memory_);
   return commands_.Execute(slot, header, arg);
 }
 

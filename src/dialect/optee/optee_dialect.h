@@ -13,6 +13,7 @@
 #include <mutex>
 #include <vector>
 
+#include "dialect/optee/call_recorder.h"
 #include "dialect/optee/call_slot.h"
 #include "dialect/optee/commands.h"
 #include "dialect/optee/notifier.h"
@@ -35,6 +36,9 @@ class OpteeDialect final : public mediator::Dialect, private mediator::GuestTong
   void SetInterrupt(UniqueFd eventfd) override;
   void CancelCalls() override { commands_.CancelAll(); }
   void Reset() override;
+
+  // Before the first call. Without one, nothing is recorded.
+  void SetRecorder(std::unique_ptr<CallRecorder> recorder) { recorder_ = std::move(recorder); }
 
   std::size_t session_count() const { return commands_.sessions().count(); }
   std::size_t shm_count() { return commands_.shm().count(); }
@@ -62,6 +66,7 @@ class OpteeDialect final : public mediator::Dialect, private mediator::GuestTong
   tee::Backend& backend_;
   const mediator::Policy& policy_;
   const GuestSetup setup_;
+  std::unique_ptr<CallRecorder> recorder_;
   Notifier notifier_;
   Commands commands_;
 
