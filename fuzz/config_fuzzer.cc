@@ -4,17 +4,13 @@
 // What must hold: a text is either taken, and then every value is within its bounds, or refused
 // with one sentence that begins with the file's name, a line and a column.
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 #include "daemon/config.h"
+#include "fuzz_input.h"
 
 namespace vtee::daemon {
 namespace {
-
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
 
 void RunOne(std::string_view text) {
   Config config;

@@ -5,19 +5,15 @@
 // that nothing in it uses, and is a whole tree again.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <span>
 
 #include "cli/device_tree.h"
 #include "cli/interrupts.h"
 #include "cli/tee_node.h"
+#include "fuzz_input.h"
 
 namespace vtee::cli {
 namespace {
-
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
 
 void RunOne(std::span<const std::byte> bytes) {
   auto loaded = DeviceTree::FromBytes(bytes, "tree");

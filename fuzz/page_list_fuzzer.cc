@@ -6,10 +6,10 @@
 // buffer made of it reads through copies what it reads through a window and page by page.
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "fuzz_input.h"
 #include "guest/guest_buffer.h"
 #include "guest/page_list.h"
 #include "guest/test_memory.h"
@@ -26,10 +26,6 @@ struct Header {
   std::uint64_t offset;
   std::uint64_t size;
 };
-
-void Require(bool condition) {
-  if (!condition) std::abort();
-}
 
 // Memory is made once. A second slot, adjacent, is read-only; a third has no memory.
 TestMemory& Memory() {

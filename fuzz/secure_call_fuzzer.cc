@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes the OP-TEE dialect as a guest reaches it: registers, messages, page lists, RPC answers.
 //
-// Input: one byte, the number of calls (at most 16); for each call 33 bytes: which function, then
-// x1 to x4; the rest is the guest's memory from kRam on. The TEE is the fake one, with its echo
-// application (which can copy between buffers and ask the guest for the time) and the hello one.
-// What must hold: each call gets exactly one reply, with a code of the ABI; and a restart leaves no
-// session, no buffer and no call in the TEE.
+// Input: one byte, the number of calls (at most 16); for each call 33 bytes: which function (from
+// 0x80 on: any id near the ends of a claimed range, or outside of all), then x1 to x4; the rest is
+// the guest's memory from kRam on. The TEE is the fake one, with its echo application (which can
+// copy between buffers and ask the guest for the time) and the hello one. What must hold: each call
+// gets exactly one reply, with a code of the ABI; and a restart leaves no session, no buffer and no
+// call in the TEE.
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <list>
 #include <thread>
@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "dialect/optee/optee_dialect.h"
 #include "dialect/optee/wire.h"
+#include "fuzz_input.h"
 #include "guest/test_memory.h"
 #include "mediator/test_reply_port.h"
 
@@ -41,8 +42,14 @@ struct CallSpec {
   std::array<std::uint64_t, 4> x{};
 };
 
-void Require(bool condition) {
-  if (!condition) std::abort();
+std::uint64_t FunctionId(const CallSpec& spec) {
+  // Four ranges, in each eight ids from the start of a page of 256 and eight up to its end.
+  constexpr std::array<std::uint32_t, 4> kBases = {0x32000000, 0xB2000000, 0xBF00FF00, 0xC4000000};
+  if (spec.function < 0x80) return kFunctions[spec.function % kFunctions.size()];
+  const std::uint32_t low = spec.function & 0x0F;
+  // The top half of the register means nothing, whatever it holds.
+  const std::uint64_t top = (spec.function & 0x10) != 0 ? spec.x[3] << 32 : 0;
+  return top | (kBases[(spec.function >> 5) & 3] + (low < 8 ? low : 0xF0 + low));
 }
 
 // One call of a vCPU; its thread may be left waiting for the guest's answer to an RPC.
@@ -67,7 +74,7 @@ std::vector<CallSpec> TakeCalls(const std::uint8_t*& data, std::size_t& size) {
 
 void Make(OpteeDialect& dialect, const CallSpec& spec, Call& call) {
   mediator::SecureCall secure;
-  secure.x[0] = kFunctions[spec.function % kFunctions.size()];
+  secure.x[0] = FunctionId(spec);
   for (std::size_t i = 0; i < spec.x.size(); ++i) secure.x[i + 1] = spec.x[i];
   mediator::Responder responder = call.port.NewRequest();
   call.thread = std::thread([&dialect, secure, responder = std::move(responder)]() mutable {
@@ -84,8 +91,9 @@ void Make(OpteeDialect& dialect, const CallSpec& spec, Call& call) {
   const std::uint64_t a0 = reply->x[0];
   const bool rpc = (a0 >> 16) == 0xFFFF && a0 <= ret::kRpcCommand;
   Require(a0 <= 0xFFFFFFFF || a0 == ret::kUnknownFunction);
-  // Identities (CALLS_UID) are as large as they like.
-  if (secure.x[0] != smc::kCallsUid) {
+  // Identities and revisions are as large as they like.
+  const std::uint32_t id = static_cast<std::uint32_t>(secure.x[0]);
+  if (id >> 24 != 0xBF && id != smc::kGetOsUuid && id != smc::kGetOsRevision) {
     Require(a0 <= ret::kNotAvailable || rpc || a0 == ret::kUnknownFunction);
   }
 }
