@@ -64,7 +64,8 @@ void RunOne(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
   HostileVteed vteed(*header, *mailbox, input);
   CallPort port;
-  port.Init(header, mailbox, &health);
+  SpinLimit spinners(1);
+  port.Init(header, mailbox, &health, &spinners);
   for (std::size_t i = 0; i < kMaxActions && !input.empty(); ++i) {
     switch (static_cast<Action>(input.Take<std::uint8_t>() %
                                 static_cast<std::uint8_t>(Action::kActions))) {
