@@ -96,7 +96,7 @@ TEST_P(RewriteOfACommandTest, EveryWordOfItsMessage) {
     for (const std::uint64_t other : kOthers) {
       guest_.Place(at, message);
       const Flipper flipper(guest_.ram(), at + word * 8, other);
-      for (int i = 0; i < 12; ++i) {
+      for (int i = 0; i < 6; ++i) {
         Prepare(list, beside);
         EXPECT_TRUE(IsFinalCode(Call(at, i % 2 == 0 ? smc::kCallWithArg : smc::kCallWithRpcArg)));
       }
