@@ -79,8 +79,9 @@ class Descriptors {
 
 class Session {
  public:
-  Session(Input input, Descriptors& descriptors)
+  Session(Input input, const Config& config, Descriptors& descriptors)
       : input_(input),
+        config_(config),
         descriptors_(descriptors),
         vm_(config_, {0, 1000}, backend::FakeBackend::WithDefaultScript()) {
     auto pair = MakeSocketPair();
@@ -128,6 +129,7 @@ class Session {
     message.type = static_cast<vmm::ControlType>(input_.Take<std::uint8_t>() % 10);
     const std::uint8_t how = input_.Take<std::uint8_t>();
     if ((how & 0x07) == 0x07) message.magic ^= 1u << (how >> 3);
+    if ((how & 0x07) != 0x06) message.minor = vmm::kProtocolMinor;
     if ((how & 0x38) == 0x38) message.major ^= 1u << (how >> 6);
     std::array<int, kMaxPacketFds> fds{};
     const std::size_t count = input_.Take<std::uint8_t>() % (fds.size() + 1);
@@ -191,17 +193,22 @@ class Session {
   }
 
   Input input_;
+  const Config& config_;
   Descriptors& descriptors_;
-  Config config_;
   Vm vm_;
   UniqueFd vmm_end_;
   UniqueFd vteed_end_;
   bool attached_ = false;
 };
 
-void RunOne(Input input) {
+void RunOne(const std::uint8_t* data, std::size_t size) {
+  Config config;
+  // The last byte's top three bits choose the guest's profile.
+  const std::size_t profile = size == 0 ? 0 : data[size - 1] >> 5;
+  config.optee.profile = &optee::kProfiles[profile % optee::kProfiles.size()];
+  if (config.optee.profile->window) config.optee.window = {0x10000, kFileBytes};
   Descriptors descriptors;
-  Session session(input, descriptors);
+  Session session({data, size}, config, descriptors);
   for (std::size_t i = 0; i < kMaxActions && session.Act(); ++i) {
   }
 }
@@ -215,9 +222,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const int log = open("/dev/null", O_WRONLY | O_CLOEXEC);  // NOLINT
   vtee::Require(handler && log >= 0);
   const auto lowest_free = [] { return vtee::UniqueFd(dup(log)).get(); };
-  static const bool warm = (vtee::daemon::RunOne({data, size}), true);  // makes what is made once
+  static const bool warm = (vtee::daemon::RunOne(data, size), true);  // makes what is made once
   static const int before = lowest_free();
-  if (warm) vtee::daemon::RunOne({data, size});
+  if (warm) vtee::daemon::RunOne(data, size);
   vtee::Require(lowest_free() == before);
   return 0;
 }

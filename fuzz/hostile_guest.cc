@@ -122,6 +122,8 @@ guest::GuestMemory& HostileGuest::memory() {
   return const_cast<guest::TestMemory&>(TheRam().memory).memory();
 }
 
+StaticWindow HostileGuest::window() { return {kRam, (kPages - 1) * kPageSize}; }
+
 std::uint64_t* HostileGuest::NextMessage() const {
   return reinterpret_cast<std::uint64_t*>(TheRam().At(Page(next_page_ % kMessagePages)));
 }

@@ -39,11 +39,11 @@ struct Step {
   enum class Action : std::uint8_t { kCall, kResume, kFast, kReset, kActions };
 
   std::uint8_t action;
-  std::uint8_t function;  // which SMC
-  std::uint8_t command;   // of the message; top bit: as it is, else one of the known ones
-  std::uint8_t session;   // id; for an open: which application; for kResume: which call
-  std::uint8_t params;    // low three bits: how many; top bit: the header's count is `func`'s
-  std::uint8_t cancel_id;
+  std::uint8_t function;   // which SMC
+  std::uint8_t command;    // of the message; top bit: as it is, else one of the known ones
+  std::uint8_t session;    // id; for an open: which application; for kResume: which call
+  std::uint8_t params;     // low three bits: how many; top bit: the header's count is `func`'s
+  std::uint8_t cancel_id;  // the first step's top three bits: the profile
   std::uint8_t flip_word;  // top bit: word `flip_word & 127` of the message's page is flipped
   std::uint8_t answer;     // how RPCs are answered: HostileGuest::Spoil
   std::uint32_t func;
@@ -85,6 +85,8 @@ class HostileGuest {
   HostileGuest& operator=(const HostileGuest&) = delete;
 
   static guest::GuestMemory& memory();
+  // For profiles that have one: all of it but the last page, where RAM ends.
+  static StaticWindow window();
 
   GuestCall& Start(const Step& step);
   // Answers RPCs until the call is over (true) or the step lets it wait (false).

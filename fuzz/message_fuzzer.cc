@@ -81,6 +81,9 @@ void Drive(HostileGuest& guest, const std::vector<Step>& steps) {
 void RunOne(Input input) {
   std::vector<Step> steps;
   while (!input.empty() && steps.size() < kMaxSteps) steps.push_back(input.Take<Step>());
+  GuestSetup setup;
+  if (!steps.empty()) setup.profile = &kProfiles[(steps[0].cancel_id >> 5) % kProfiles.size()];
+  if (setup.profile->window) setup.window = HostileGuest::window();
   mediator::Policy policy;
   policy.max_calls = 4;
   policy.max_sessions = 4;
@@ -93,7 +96,7 @@ void RunOne(Input input) {
   tee.SetApplication(backend::fake::kEnumerationUuid,
                      backend::fake::Enumeration({{backend::fake::kHelloUuid}, {kAskerUuid}, {}}));
   {
-    OpteeDialect dialect(HostileGuest::memory(), tee, policy);
+    OpteeDialect dialect(HostileGuest::memory(), tee, policy, setup);
     HostileGuest guest(dialect);
     Drive(guest, steps);
     guest.Reset();

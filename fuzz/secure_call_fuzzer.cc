@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes the OP-TEE dialect as a guest reaches it: registers, messages, page lists, RPC answers.
 //
-// Input: one byte, the number of calls (at most 16); for each call 33 bytes: which function (from
-// 0x80 on: any id near the ends of a claimed range, or outside of all), then x1 to x4; the rest is
-// the guest's memory from kRam on. The TEE is the fake one, with its echo application (which can
-// copy between buffers and ask the guest for the time) and the hello one. What must hold: each call
-// gets exactly one reply, with a code of the ABI; and a restart leaves no session, no buffer and no
-// call in the TEE.
+// Input: one byte, the number of calls (at most 16) and in its top three bits the profile; for each
+// call 33 bytes: which function (from 0x80 on: any id near the ends of a claimed range, or outside
+// of all), then x1 to x4; the rest is the guest's memory from kRam on. The TEE is the fake one,
+// with its echo application (which can copy between buffers and ask the guest for the time) and the
+// hello one. What must hold: each call gets exactly one reply, with a code of the ABI; and a
+// restart leaves no session, no buffer and no call in the TEE.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -60,7 +60,7 @@ struct Call {
 
 std::vector<CallSpec> TakeCalls(const std::uint8_t*& data, std::size_t& size) {
   constexpr std::size_t kBytes = 33;
-  std::vector<CallSpec> calls(size == 0 ? 0 : std::min<std::size_t>(*data, kMaxCalls));
+  std::vector<CallSpec> calls(size == 0 ? 0 : std::min<std::size_t>(*data & 0x1F, kMaxCalls));
   if (size != 0) ++data, --size;
   for (CallSpec& call : calls) {
     if (size < kBytes) break;
@@ -102,6 +102,9 @@ void RunOne(const std::uint8_t* data, std::size_t size) {
   static guest::TestMemory& test = *new guest::TestMemory(kRam, kRamBytes);
   static const bool quiet = (SetLogLevel(LogLevel::kError), true);
   Require(quiet);
+  GuestSetup setup;
+  setup.profile = &kProfiles[size == 0 ? 0 : (*data >> 5) % kProfiles.size()];
+  if (setup.profile->window) setup.window = {kRam, kRamBytes - guest::kPageSize};
   const std::vector<CallSpec> specs = TakeCalls(data, size);
   std::vector<std::byte> ram(kRamBytes);
   if (size != 0) std::memcpy(ram.data(), data, std::min<std::size_t>(size, kRamBytes));
@@ -117,7 +120,7 @@ void RunOne(const std::uint8_t* data, std::size_t size) {
   tee.SetApplication(backend::fake::kHelloUuid, backend::fake::Hello());
   std::list<Call> calls;
   {
-    OpteeDialect dialect(test.memory(), tee, policy);
+    OpteeDialect dialect(test.memory(), tee, policy, setup);
     for (const CallSpec& spec : specs) Make(dialect, spec, calls.emplace_back());
     dialect.Reset();
     for (Call& call : calls) {

@@ -31,6 +31,7 @@ ControlMessage NewMessage(ControlType type) {
   std::memset(static_cast<void*>(&message), 0, sizeof message);
   message.magic = kProtocolMagic;
   message.major = kProtocolMajor;
+  message.minor = kProtocolMinor;
   message.type = type;
   return message;
 }
@@ -61,6 +62,8 @@ ControlMessage WelcomeReply() {
   reply.hello_reply.ranges[1] = {0xB2000000, 0x10000, 4, 0};
   reply.hello_reply.interrupt_gsi = 40;
   reply.hello_reply.vteed_pid = 7;
+  reply.hello_reply.window_base = 0x0E000000;
+  reply.hello_reply.window_size = 0x400000;
   return reply;
 }
 
@@ -211,6 +214,13 @@ void RunOne(Input input) {
   for (std::uint32_t i = 0; i < count; ++i) {
     Require(ranges[i].registers >= 1 && ranges[i].registers <= VTEE_CALL_REGISTERS);
   }
+  vtee_window window{};
+  window.size = sizeof window;
+  if (vtee_vm_window(vm, &window) == 1) {
+    Require(window.bytes != 0 && (window.bytes | window.guest_phys) % 4096 == 0);
+    Require(window.guest_phys + window.bytes <= std::uint64_t{1} << 52);
+  }
+  Require(vtee_vm_call_registers(vm, ranges[0].base) <= VTEE_CALL_REGISTERS);
   Vmm vmm(vm, std::move(pair->second), input);
   for (std::size_t i = 0; i < kMaxActions && !input.empty(); ++i) vmm.Act();
 }
