@@ -145,7 +145,7 @@ bool TestLife::Attach(int control_fd) {
 
 int TestLife::SetSlot(std::uint32_t slot, std::uint64_t at, std::uint64_t bytes,
                       const UniqueFd& file) {
-  const vtee_slot given{sizeof given, slot, at, bytes, 0, file.get(), 0};
+  const vtee_slot given{sizeof given, slot, at, bytes, 0, file.get(), 0, nullptr};
   return vtee_vm_set_slot(vm_, &given);
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace vtee::optee {
 namespace {
@@ -61,10 +62,18 @@ Result<std::unique_ptr<CallRecorder>> CallRecorder::Create(const std::string& pa
   return std::unique_ptr<CallRecorder>(new CallRecorder(std::move(file)));
 }
 
-void CallRecorder::Record(const mediator::SecureCall& call) { Write(Registers(call)); }
+// A call for whose line there is no memory is left out.
+void CallRecorder::Record(const mediator::SecureCall& call) {
+  static_cast<void>(WithinMemory([&] { Write(Registers(call)); }));
+}
 
 void CallRecorder::Record(const mediator::SecureCall& call, const MsgHeader& header,
                           const ArgMemory& arg, const guest::GuestMemory& memory) {
+  static_cast<void>(WithinMemory([&] { Write(Message(call, header, arg, memory)); }));
+}
+
+std::string CallRecorder::Message(const mediator::SecureCall& call, const MsgHeader& header,
+                                  const ArgMemory& arg, const guest::GuestMemory& memory) {
   std::array<MsgParam, kMaxUsedParams> params{};
   const auto used =
       std::span(params).first(std::min<std::size_t>(header.num_params, params.size()));
@@ -79,7 +88,7 @@ void CallRecorder::Record(const mediator::SecureCall& call, const MsgHeader& hea
     AppendBytes(line, message);
     for (const MsgParam& param : used) AppendList(line, param, memory);
   }
-  Write(line);
+  return line;
 }
 
 void CallRecorder::Write(const std::string& line) {

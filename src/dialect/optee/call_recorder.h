@@ -41,6 +41,8 @@ class CallRecorder {
 
  private:
   explicit CallRecorder(UniqueFd file) : file_(std::move(file)) {}
+  static std::string Message(const mediator::SecureCall& call, const MsgHeader& header,
+                             const ArgMemory& arg, const guest::GuestMemory& memory);
   void Write(const std::string& line);
 
   std::mutex mutex_;
