@@ -316,8 +316,8 @@ void GuestMain() {
   Chapter("flash");
   CheckFlash(memory);
   if (HasArgument("large")) {
-    Chapter("16 MiB registered");
-    CheckRegistered(memory, "hashed", 16 * kMib);
+    Chapter("8 MiB registered");
+    CheckRegistered(memory, "hashed", 8 * kMib);
     Chapter("64 MiB registered");
     CheckHuge(memory, 64 * kMib);
     Chapter("1 GiB registered");
