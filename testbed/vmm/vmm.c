@@ -169,7 +169,6 @@ static void SetStopped(struct machine* m, bool stopped) {
 }
 
 static void Ignore(int number) { (void)number; }
-
 static void ParseOptions(int argc, char** argv, struct machine* m) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const char *name = argv[i], *value = argv[i + 1];
@@ -220,7 +219,8 @@ static void Serve(struct machine* m, int signals) {
 }
 
 int main(int argc, char** argv) {
-  struct machine m = {.append = "", .ram_bytes = 512ull << 20, .vcpu_count = 1};
+  /* Static: the stopped vCPUs' threads wait on it until the process has ended. */
+  static struct machine m = {.append = "", .ram_bytes = 512ull << 20, .vcpu_count = 1};
   pthread_mutex_init(&m.lock, NULL);
   pthread_mutex_init(&m.uart.lock, NULL);
   pthread_cond_init(&m.changed, NULL);
