@@ -124,6 +124,11 @@ class KvmShimTest : public testing::Test {
     vcpu_fd_ = Vcpu(vm_fd_, 0);
     vcpu_ = &kvm_.vcpu(vcpu_fd_);
   }
+  // As a VMM does that lets go of its VM: the shim ends what it has for it, threads too.
+  void EndVm() {
+    Close(vcpu_fd_);
+    Close(vm_fd_);
+  }
   // Runs the vCPU until its script is over.
   void RunToEnd(int vcpu) {
     EXPECT_EQ(Run(vcpu), -1);

@@ -80,8 +80,7 @@ TEST_F(KvmShimTest, PrivateRamIsCopiedWhileItsSlotIsThere) {
   ASSERT_EQ(SetSlot(vm_fd_, 0, 0x80000000, 0, nullptr), 0);
   answer = AskForMemory(vteed->memory_fd(), MemoryOp::kRead, std::span(&there, 1));
   EXPECT_EQ(answer->status(), MemoryStatus::kNoRegion);
-  Close(vcpu_fd_);
-  Close(vm_fd_);
+  EndVm();
   EXPECT_FALSE(AskForMemory(vteed->memory_fd(), MemoryOp::kRead, std::span(&there, 1)))
       << "ends with the VM";
 }
@@ -126,6 +125,7 @@ TEST_F(KvmShimTest, SlotsMoveWhileCallsRun) {
     EXPECT_EQ(gone.back(), event.message.slot.slot);
   }
   EXPECT_EQ(gone.size(), 2u * kMoves);
+  EndVm();
 }
 
 TEST_F(KvmShimTest, ARefusedSlotIsNotCopied) {
@@ -140,6 +140,7 @@ TEST_F(KvmShimTest, ARefusedSlotIsNotCopied) {
   const auto answer = AskForMemory(vteed->memory_fd(), MemoryOp::kRead, std::span(&piece, 1));
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status(), MemoryStatus::kNoRegion);
+  EndVm();
 }
 
 TEST_F(KvmShimTest, SharedRamNeedsNoMemoryChannel) {
@@ -169,8 +170,7 @@ TEST_F(KvmShimTest, AForkedChildServesNoMemory) {
   const MemoryPiece piece{LastRegion(*vteed), 0, 1};
   const auto asked = AskForMemory(vteed->memory_fd(), MemoryOp::kRead, std::span(&piece, 1));
   EXPECT_TRUE(asked && asked->status() == MemoryStatus::kDone) << "the parent goes on";
-  Close(vcpu_fd_);
-  Close(vm_fd_);
+  EndVm();
   EXPECT_FALSE(AskForMemory(vteed->memory_fd(), MemoryOp::kRead, std::span(&piece, 1)))
       << "the child keeps no channel open";
   ASSERT_EQ(write(release[1], "x", 1), 1);
@@ -193,6 +193,7 @@ TEST_F(KvmShimTest, FrameBufferBesideSharedRamIsNoReasonToComplain) {
   ASSERT_EQ(SetSlot(vm_fd_, 2, 0x20000000, 2 * kMib, vram.data()), 0);
   EXPECT_EQ(broker_->vteed(0)->events().size(), 3u);
   EXPECT_THAT(said_, IsEmpty());
+  EndVm();
 }
 
 }  // namespace
