@@ -111,14 +111,15 @@ Result<std::unique_ptr<tee::RegisteredMemory>> MemoryRegistry::Register(
   if (memory == nullptr || memory->size() == 0) {
     return Error{ErrorCode::kInvalidArgument, "memory of no bytes cannot be registered"};
   }
+  const tee::SharedMemory& shared = *memory;  // `registered` keeps it
   // First what gives the resource back.
-  auto registered = std::make_unique<HostMemory>(shared_from_this(), memory);
+  auto registered = std::make_unique<HostMemory>(shared_from_this(), std::move(memory));
   {
     const std::lock_guard lock(mutex_);
     live_.insert(registered.get());
   }
   if (!Lazy()) {
-    auto resource = MakeResource(*memory);
+    auto resource = MakeResource(shared);
     if (!resource.ok()) return Error(resource.error());
     Keep(*registered, resource.value());
   }
