@@ -17,6 +17,7 @@
 #include "base/socket.h"
 #include "fuzz_input.h"
 #include "hostile_vteed.h"
+#include "vmm/control.h"
 #include "vmm/protocol.h"
 #include "vtee/vmm.h"
 
@@ -25,16 +26,6 @@ namespace {
 
 constexpr std::size_t kMaxActions = 48;
 constexpr std::uint32_t kVcpus = 2;
-
-ControlMessage NewMessage(ControlType type) {
-  ControlMessage message;
-  std::memset(static_cast<void*>(&message), 0, sizeof message);
-  message.magic = kProtocolMagic;
-  message.major = kProtocolMajor;
-  message.minor = kProtocolMinor;
-  message.type = type;
-  return message;
-}
 
 // Sends `message` with words of the input's choice changed, of a size of its choice.
 void SendSpoilt(int socket, ControlMessage message, Input& input) {
@@ -56,7 +47,7 @@ void SendSpoilt(int socket, ControlMessage message, Input& input) {
 }
 
 ControlMessage WelcomeReply() {
-  ControlMessage reply = NewMessage(ControlType::kHelloReply);
+  ControlMessage reply = MakeMessage(ControlType::kHelloReply);
   reply.hello_reply.range_count = 2;
   reply.hello_reply.ranges[0] = {0x32000000, 0x10000, 6, 0};
   reply.hello_reply.ranges[1] = {0xB2000000, 0x10000, 4, 0};
@@ -136,7 +127,7 @@ class Vmm {
         if (vtee_vm_alive(vm_) == 0) RequireText(vtee_vm_error(vm_), 512);
         break;
       default:
-        if (vteed_) SendSpoilt(vteed_.get(), NewMessage(ControlType::kAck), input_);
+        if (vteed_) SendSpoilt(vteed_.get(), MakeMessage(ControlType::kAck), input_);
         break;
     }
     DropRequests();
@@ -151,7 +142,7 @@ class Vmm {
     if (!vteed_) return;
     const std::uint8_t how = input_.Take<std::uint8_t>();
     if (how == 0xFF) return vteed_.Reset();
-    ControlMessage ack = NewMessage(ControlType::kAck);
+    ControlMessage ack = MakeMessage(ControlType::kAck);
     ack.ack.of = static_cast<std::uint32_t>(of);
     ack.ack.status = how & 1;
     SendSpoilt(vteed_.get(), ack, input_);

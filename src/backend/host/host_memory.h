@@ -9,13 +9,13 @@
 // or to a protected VM, read-only, smaller pages than the host's, so scattered that the process has
 // no mappings left for it). Each call copies its ranges in before and its outputs out after; output
 // ranges go in as well, so that bytes which the TA does not write stay what they were, as they do
-// without a copy. Copy while small and new: most references are a few bytes of a buffer that a
-// guest registers for one call and drops. Registering such a buffer costs two calls into the TEE,
-// each as long as the guest's own; copying it costs next to nothing. So with Modes::copy_below, a
-// reference below that size is copied through memory that is shared once and for all, until its
-// buffer has been used kCopiesBeforeSharing times; then the buffer is registered after all. The
-// GlobalPlatform client API allows both (TEEC_InvokeCommand: contents are synchronised at its begin
-// and end).
+// without a copy.
+// Copy while small and new: most references are a few bytes of a buffer that a guest registers for
+// one call and drops. Registering such a buffer costs two calls into the TEE, each as long as the
+// guest's own; copying it costs next to nothing. So with Modes::copy_below, a reference below that
+// size is copied through memory that is shared once and for all, until its buffer has been used
+// kCopiesBeforeSharing times; then the buffer is registered after all. The GlobalPlatform client
+// API allows both (TEEC_InvokeCommand: contents are synchronised at its begin and end).
 //
 // Threading: const methods, any thread. Ownership: a HostMemory owns its device descriptor until
 // it is destroyed or its registry revokes it, after which it stands for nothing (valid() false).
