@@ -269,6 +269,8 @@ Status ParseConfig(std::string_view text, std::string_view name, Config& config)
                      {"allow", reader.Uuids(policy.allowed_applications)},
                      {"deny", reader.Uuids(policy.denied_applications)},
                      {"rng", reader.Bool(policy.rng)},
+                     {"one_driver", reader.Bool(policy.one_driver)},
+                     {"notice_kill", reader.Bool(policy.notice_kill)},
                      {"max_calls", reader.Number(policy.max_calls, 1, 254)},
                      {"max_sessions", reader.Number(policy.max_sessions, 1, kMax32)},
                      {"max_shm_objects", reader.Number(policy.max_shm_objects, 1, kMax32)},

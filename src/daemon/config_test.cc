@@ -53,6 +53,8 @@ file = "/var/log/vteed.log"
 allow = ["7011a688-ddde-4053-a5a9-7b3c4ddf13b8"]
 deny = ["00000000-0000-0000-0000-000000000000", "7011a688-ddde-4053-a5a9-7b3c4ddf13b8"]
 rng = false
+one_driver = false
+notice_kill = true
 max_calls = 254
 max_sessions = 5
 max_shm_objects = 6
@@ -74,6 +76,8 @@ park_after_us = 1000000
   EXPECT_EQ(config.optee.window.size, 1u << 20);
   EXPECT_EQ(config.optee.window.base, 0x9000000u);
   EXPECT_FALSE(config.policy.rng);
+  EXPECT_FALSE(config.policy.one_driver);
+  EXPECT_TRUE(config.policy.notice_kill);
   EXPECT_EQ(config.policy.max_calls, 254u);
   EXPECT_EQ(config.policy.max_sessions, 5u);
   EXPECT_EQ(config.policy.max_shm_objects, 6u);

@@ -24,6 +24,11 @@ struct Policy {
   std::uint64_t max_shm_bytes = 4ull << 30;  // all registered buffers together
   std::uint32_t park_after_us = 0;  // how long a call may hold its vCPU; 0: as fits the machine
 
+  // A driver that starts ends what the one before it left (sessions, buffers, calls).
+  bool one_driver = true;
+  // Find out whether the process of a parked call was killed, and then cancel the call.
+  bool notice_kill = false;
+
   // Offer the guest a hwrng from the host kernel's generator where the TEE has none.
   bool rng = true;
 

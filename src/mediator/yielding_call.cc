@@ -65,6 +65,11 @@ bool YieldingCall::Resume(const SecureCall& call, Responder& responder) {
       return true;
     }
     case State::kParked:
+      if (RegisterReply away; !asking_ && tongue_.SendAway(*this, away, guest_sleeps_)) {
+        responder.Reply(away);
+        return true;
+      }
+      [[fallthrough]];
     case State::kWithGuest:
       responder_ = std::move(responder);
       responder_.LeaveServerThread();
@@ -95,12 +100,17 @@ void YieldingCall::Park(const ReplyPort& port, std::uint32_t sequence) {
   responder_.Reply(reply);
 }
 
-void YieldingCall::Abort() {
+void YieldingCall::Abort(const RegisterReply& farewell) {
   std::unique_lock lock(mutex_);
-  if (state_ == State::kFree) return;
+  if (state_ == State::kFree || aborted_) return;
   aborted_ = true;
   resumed_.notify_all();
-  if (state_ == State::kFinished) Free(lock);
+  if (state_ == State::kFinished) return Free(lock);
+  if (!responder_.armed()) return;
+  // The worker may be inside the TEE for long; its vCPU is not to wait for that.
+  state_ = State::kParked;
+  responder_.Detach();
+  responder_.Reply(farewell);
 }
 
 bool YieldingCall::aborted() const {

@@ -38,6 +38,9 @@ class GuestTongue {
   // sleeps until it is rung (true) or comes back by itself (false). Unless `may_sleep`, it must
   // come back by itself, and the memory for requests to the guest is in use.
   virtual RegisterReply SayNotYet(YieldingCall& call, bool may_sleep, bool& guest_sleeps) = 0;
+  // The guest is back although its call is not done. True: `reply` sends it away again at once,
+  // to sleep or not as above. False: it may wait a little for its call.
+  virtual bool SendAway(YieldingCall& call, RegisterReply& reply, bool& guest_sleeps) = 0;
   // Wakes the guest that sleeps for this call.
   virtual void Ring(YieldingCall& call) = 0;
   // The call is over and its slot is free again.
@@ -76,8 +79,9 @@ class YieldingCall final : public ParkTarget, public std::enable_shared_from_thi
 
   void Park(const ReplyPort& port, std::uint32_t sequence) override;
 
-  // The guest is gone or restarting: whoever waits for it stops waiting, nothing is said to it.
-  void Abort();
+  // The guest is gone or starts anew: whoever waits for it stops waiting, and nothing of the call
+  // reaches it. A vCPU that is held gets `farewell`.
+  void Abort(const RegisterReply& farewell);
   bool aborted() const;
 
   // Runs `write` (access to guest memory) unless the call was aborted; true if it ran.

@@ -14,6 +14,8 @@ namespace {
 constexpr std::uint64_t kNotYet = 100;
 constexpr std::uint64_t kDone = 200;
 constexpr std::uint64_t kQuestion = 300;
+constexpr std::uint64_t kFarewell = 400;
+constexpr std::uint64_t kGoAway = 500;
 
 RegisterReply Registers(std::uint64_t x0) {
   RegisterReply reply;
@@ -29,10 +31,17 @@ class Tongue final : public GuestTongue {
     if (guest_sleeps) ++slept;
     return Registers(kNotYet);
   }
+  bool SendAway(YieldingCall&, RegisterReply& reply, bool& guest_sleeps) override {
+    if (!sends_away) return false;
+    guest_sleeps = sleeps;
+    reply = Registers(kGoAway);
+    return true;
+  }
   void Ring(YieldingCall&) override { ++rings; }
   void OnFree(YieldingCall&) override { ++freed; }
 
   bool sleeps = true;
+  bool sends_away = false;
   std::atomic<int> rings{0};
   std::atomic<int> slept{0};
   std::atomic<int> freed{0};
@@ -150,7 +159,7 @@ TEST_F(YieldingCallTest, AbortFreesAWorkerThatWaitsForTheGuest) {
     call_->Finish(Registers(kDone));
   });
   EXPECT_EQ(port_.WaitReply()->x[0], kQuestion);
-  call_->Abort();
+  call_->Abort(Registers(kFarewell));
   worker.join();
   EXPECT_EQ(tongue_.freed, 1);
 }
@@ -159,19 +168,59 @@ TEST_F(YieldingCallTest, AbortFreesAFinishedCallNobodyFetched) {
   call_->Begin(port_.NewRequest());
   port_.AskToPark();
   call_->Finish(Registers(kDone));
-  call_->Abort();
+  call_->Abort(Registers(kFarewell));
   EXPECT_EQ(tongue_.freed, 1);
   Responder late = port_.NewRequest();
   EXPECT_FALSE(call_->Resume({}, late));
 }
 
-TEST_F(YieldingCallTest, AnAbortedCallThatHoldsItsVcpuStillReplies) {
+TEST_F(YieldingCallTest, AnAbortedCallGivesItsVcpuBackAtOnce) {
   call_->Begin(port_.NewRequest());
-  call_->Abort();
+  call_->Abort(Registers(kFarewell));
+  EXPECT_EQ(port_.WaitReply()->x[0], kFarewell);
+  EXPECT_EQ(port_.detached(), 1);
   port_.AskToPark();
-  EXPECT_FALSE(port_.replied());
+  Responder late = port_.NewRequest();
+  EXPECT_FALSE(call_->Resume({}, late));
+  EXPECT_EQ(tongue_.freed, 0);  // the worker is inside the TEE still
   call_->Finish(Registers(kDone));
+  EXPECT_FALSE(port_.replied());
+  EXPECT_EQ(port_.protocol_errors(), 0);
+  EXPECT_EQ(tongue_.freed, 1);
+}
+
+TEST_F(YieldingCallTest, AGuestThatIsBackEarlyCanBeSentAwayAtOnce) {
+  tongue_.sends_away = true;
+  call_->Begin(port_.NewRequest());
+  port_.AskToPark();
+  for (int i = 0; i < 3; ++i) {
+    Responder back = port_.NewRequest();
+    EXPECT_TRUE(call_->Resume({}, back));
+    EXPECT_EQ(port_.WaitReply()->x[0], kGoAway);
+  }
+  call_->Finish(Registers(kDone));
+  EXPECT_EQ(tongue_.rings, 1);
+  Responder last = port_.NewRequest();
+  EXPECT_TRUE(call_->Resume({}, last));
   EXPECT_EQ(port_.WaitReply()->x[0], kDone);
+}
+
+TEST_F(YieldingCallTest, AGuestThatIsWantedIsNotSentAway) {
+  tongue_.sends_away = true;
+  call_->Begin(port_.NewRequest());
+  port_.AskToPark();
+  std::thread worker([&] {
+    SecureCall answer;
+    EXPECT_TRUE(call_->AskGuest(Registers(kQuestion), answer));
+    call_->Finish(Registers(kDone));
+  });
+  while (tongue_.rings == 0) std::this_thread::yield();
+  Responder first = port_.NewRequest();
+  EXPECT_TRUE(call_->Resume({}, first));
+  EXPECT_EQ(port_.WaitReply()->x[0], kQuestion);
+  Responder second = port_.NewRequest();
+  EXPECT_TRUE(call_->Resume({}, second));
+  worker.join();
 }
 
 // The guest's answer is there, but the worker has yet to wake when the vCPU is wanted back: the

@@ -53,6 +53,7 @@ inline constexpr std::uint32_t kBusy = 0xFFFF000D;
 inline constexpr std::uint32_t kCommunication = 0xFFFF000E;
 inline constexpr std::uint32_t kSecurity = 0xFFFF000F;
 inline constexpr std::uint32_t kShortBuffer = 0xFFFF0010;
+inline constexpr std::uint32_t kTimeout = 0xFFFF3001;
 inline constexpr std::uint32_t kTargetDead = 0xFFFF3024;
 }  // namespace code
 

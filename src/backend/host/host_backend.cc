@@ -9,6 +9,7 @@
 
 #include "backend/host/call_message.h"
 #include "backend/host/host_errors.h"
+#include "backend/host/nudge.h"
 #include "backend/host/tee_uapi.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -73,6 +74,7 @@ class HostBackend::CallScope {
       refusal_ = kNoSuchSession;
       return;
     }
+    call_.thread = pthread_self();
     call_.next = backend.running_;
     if (call_.next != nullptr) call_.next->previous = &call_;
     backend.running_ = &call_;
@@ -111,6 +113,7 @@ Result<std::unique_ptr<HostBackend>> HostBackend::WithDevice(std::shared_ptr<Tee
     return error;
   }
   VTEE_TRY(CheckVersion(version, options));
+  PrepareForNudges();
 
   const bool register_supported = (version.gen_caps & kGenCapRegisterMemory) != 0;
   tee::BackendCapabilities capabilities;
@@ -238,8 +241,12 @@ Outcome HostBackend::CloseSession(tee::CallContext&, tee::SessionId session) {
   {
     const std::lock_guard lock(mutex_);
     if (sessions_.erase(session) == 0) return kNoSuchSession;
+    ++closing_;
   }
-  return CloseOnDevice(session);
+  const Outcome outcome = CloseOnDevice(session);
+  const std::lock_guard lock(mutex_);
+  --closing_;
+  return outcome;
 }
 
 Outcome HostBackend::CloseOnDevice(tee::SessionId session) {
@@ -254,7 +261,13 @@ Outcome HostBackend::RequestCancel(tee::SessionId session, tee::OperationId oper
   argument.cancel_id = operation.value();
   argument.session = session.value();
   const int result = IoctlRetrying(*device_, TEE_IOC_CANCEL, &argument);
-  return result < 0 ? OutcomeFromErrno(-result) : Outcome{};
+  if (result < 0) return OutcomeFromErrno(-result);
+  // The lock keeps the threads where they are.
+  const std::lock_guard lock(mutex_);
+  for (const RunningCall* call = running_; call != nullptr; call = call->next) {
+    if (call->cancellable && call->session == session) Nudge(call->thread);
+  }
+  return {};
 }
 
 Outcome HostBackend::RequestCancelOpen(tee::OperationId) {
@@ -297,7 +310,7 @@ void HostBackend::CloseEverything() {
 
 std::size_t HostBackend::calls_in_flight() const {
   const std::lock_guard lock(mutex_);
-  return running_count_;
+  return running_count_ + closing_;
 }
 
 std::size_t HostBackend::open_sessions() const {

@@ -24,6 +24,8 @@
 //   * protected memory, RPMB probing, I2C to guest buses, partitions of OP-TEE per VM.
 #pragma once
 
+#include <pthread.h>
+
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -92,6 +94,7 @@ class HostBackend final : public tee::Backend, public tee::SessionTee {
     tee::SessionId session;  // of an open: none yet
     tee::OperationId operation;
     bool cancellable = false;
+    pthread_t thread{};
     RunningCall* previous = nullptr;
     RunningCall* next = nullptr;
   };
@@ -114,6 +117,7 @@ class HostBackend final : public tee::Backend, public tee::SessionTee {
   bool leaving_ = false;
   RunningCall* running_ = nullptr;  // the latest
   std::size_t running_count_ = 0;
+  std::size_t closing_ = 0;  // sessions being closed
   std::unordered_set<tee::SessionId> sessions_;
 };
 

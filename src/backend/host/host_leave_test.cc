@@ -69,6 +69,27 @@ TEST_F(HostLeaveTest, RequestCancelEndsARunningInvocation) {
   EXPECT_EQ(backend_->calls_in_flight(), 0u);
 }
 
+// As a TA in TEE_Wait: it looks at its cancellation when the kernel's interruptible nap ends.
+TEST_F(HostLeaveTest, RequestCancelEndsTheNapOfATaThatWaits) {
+  device_->script = [this](TestTeeDevice::Call& call) {
+    ++running_;
+    timespec nap{30, 0};
+    while (!Cancelled(call.cancel_id) && nanosleep(&nap, &nap) != 0) continue;
+    call.ret = Cancelled(call.cancel_id) ? code::kCancel : code::kSuccess;
+  };
+  auto call = std::async(std::launch::async, [this] {
+    tee::CallContext context{.upcalls = nullptr, .operation = OperationId(7)};
+    tee::Params params{};
+    return backend_->Invoke(context, session_, 1, params);
+  });
+  WaitRunning();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // into the nap
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_TRUE(backend_->RequestCancel(session_, OperationId(7)).ok());
+  EXPECT_EQ(call.get().code, code::kCancel);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
 TEST_F(HostLeaveTest, CancelAllEndsWhatRunsAndRefusesWhatComes) {
   auto call = InvokeUntilCancelled(OperationId(5));
   WaitRunning();

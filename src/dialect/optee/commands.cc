@@ -33,7 +33,7 @@ Commands::Commands(const guest::GuestMemory& memory, tee::SessionTee& tee,
       sessions_(policy.max_sessions),
       enumeration_(tee, policy),
       random_(enumeration_),
-      operations_(policy.max_calls) {}
+      operations_(CallSlots::Count(policy.max_calls)) {}
 
 std::uint32_t Commands::Execute(CallSlot& slot, const MsgHeader& header, const ArgMemory& arg) {
   std::array<MsgParam, kMaxUsedParams> params{};
@@ -197,25 +197,46 @@ Commands::Answer Commands::Invoke(CallSlot& slot, const MsgHeader& header, MsgPa
   TaParams ta;
   answer.outcome.code = ta.Decode(params, memory_, setup_, shm_, tee_);
   if (!answer.outcome.ok()) return answer;
-  const auto session = sessions_.Find(GuestSessionId(header.session));
-  if (!session) {
-    answer.outcome = FromTee(tee::code::kBadParameters);
-    return answer;
-  }
   {
+    const SessionUse use(*this, slot, header);
+    if (!use.session()) {
+      answer.outcome = FromTee(tee::code::kBadParameters);
+      return answer;
+    }
+    const Session& session = *use.session();
     RpcEngine rpc(slot, memory_, setup_);
     tee::CallContext context{&rpc, slot.operation};
-    if (session->internal != nullptr) {
-      answer.outcome = session->internal->Invoke(context, header.func, ta);
+    if (session.internal != nullptr) {
+      answer.outcome = session.internal->Invoke(context, header.func, ta);
     } else {
-      const OperationTable::Inside inside(operations_, slot.call->index(),
-                                          {header.session, header.cancel_id}, slot.operation,
-                                          session->backend);
-      answer.outcome = tee_.Invoke(context, session->backend, header.func, ta.params());
+      answer.outcome = tee_.Invoke(context, session.backend, header.func, ta.params());
     }
   }
   slot.call->WhileGuestIsThere([&] { static_cast<void>(ta.WriteBack(arg.At(sizeof(MsgHeader)))); });
   return answer;
+}
+
+Commands::SessionUse::SessionUse(Commands& commands, const CallSlot& slot, const MsgHeader& header)
+    : commands_(commands), id_(header.session) {
+  const std::lock_guard lock(commands_.life_mutex_);
+  session_ = commands_.sessions_.Find(id_);
+  if (session_ && session_->internal == nullptr) {
+    inside_.emplace(commands_.operations_, slot.call->index(),
+                    OperationTable::Key{header.session, header.cancel_id}, slot.operation,
+                    session_->backend);
+  }
+}
+
+Commands::SessionUse::~SessionUse() {
+  if (!inside_) return;
+  inside_.reset();
+  {
+    const std::lock_guard lock(commands_.life_mutex_);
+    if (commands_.operations_.Runs(session_->backend)) return;
+    if (!commands_.sessions_.TakeForgotten(id_)) return;
+  }
+  commands_.EndOrphan(*session_);
+  commands_.sessions_.Closed(id_);
 }
 
 Commands::Answer Commands::CloseSession(CallSlot& slot, const MsgHeader& header, MsgParams params) {
@@ -278,11 +299,14 @@ std::uint32_t Commands::UnregisterShm(const CallSlot& slot, MsgParams params) {
   return shm_.Remove(ShmCookie(params[0].u[2]));
 }
 
+void Commands::CancelOperation(const OperationTable::Operation& operation) {
+  static_cast<void>(operation.opening ? tee_.RequestCancelOpen(operation.id)
+                                      : tee_.RequestCancel(operation.session, operation.id));
+}
+
 void Commands::CancelAll() {
-  operations_.ForEach([this](const OperationTable::Operation& operation) {
-    static_cast<void>(operation.opening ? tee_.RequestCancelOpen(operation.id)
-                                        : tee_.RequestCancel(operation.session, operation.id));
-  });
+  operations_.ForEach(
+      [this](const OperationTable::Operation& operation) { CancelOperation(operation); });
 }
 
 void Commands::EndOrphan(const Session& session) {
@@ -292,10 +316,40 @@ void Commands::EndOrphan(const Session& session) {
       WithinMemory([&] { static_cast<void>(tee_.CloseSession(context, session.backend)); }));
 }
 
-void Commands::Reset() {
-  while (const auto session = sessions_.RemoveAny()) EndOrphan(*session);
-  shm_.Clear();
+void Commands::CancelCall(tee::OperationId operation) {
+  operations_.ForEach([&](const OperationTable::Operation& running) {
+    if (running.id == operation) CancelOperation(running);
+  });
+}
+
+Commands::Left Commands::EndLife() {
+  Left left;
+  {
+    const std::lock_guard lock(life_mutex_);
+    operations_.ForsakeAll();
+    left.sessions = sessions_.Forget();
+  }
+  left.buffers = shm_.Clear();
   enumeration_.Forget();
+  return left;
+}
+
+void Commands::TidyUp() {
+  operations_.ForEach([this](const OperationTable::Operation& running) {
+    if (running.forsaken) CancelOperation(running);
+  });
+  shm_.GiveBack();
+  while (const auto forgotten = TakeIdleSession()) {
+    EndOrphan(forgotten->session);
+    sessions_.Closed(forgotten->id);
+  }
+}
+
+std::optional<SessionTable::Forgotten> Commands::TakeIdleSession() {
+  const std::lock_guard lock(life_mutex_);
+  return sessions_.TakeForgotten([this](const Session& session) {
+    return session.internal != nullptr || !operations_.Runs(session.backend);
+  });
 }
 
 }  // namespace vtee::optee

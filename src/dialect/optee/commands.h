@@ -9,10 +9,12 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
+#include <optional>
 #include <span>
 
 #include "dialect/optee/arg_memory.h"
-#include "dialect/optee/call_slot.h"
+#include "dialect/optee/call_slots.h"
 #include "dialect/optee/device_enumeration.h"
 #include "dialect/optee/notifier.h"
 #include "dialect/optee/operation_table.h"
@@ -41,12 +43,23 @@ class Commands {
   // Asks every operation inside the TEE to stop; they end through their own calls.
   void CancelAll();
 
-  // Forgets the guest's shared memory; calls that wait to unregister a buffer give up.
-  void ForgetMemory() { shm_.Clear(); }
+  // Asks the TEE to stop one call, if it is there.
+  void CancelCall(tee::OperationId operation);
 
-  // The guest restarts: ends its sessions and forgets its memory. No call is in flight, or those
-  // that are have been aborted.
-  void Reset();
+  // The driver is gone and its calls are aborted: forgets its sessions and memory, which
+  // allocates nothing. TidyUp() does the rest.
+  struct Left {
+    std::size_t sessions = 0;
+    std::size_t buffers = 0;
+  };
+  Left EndLife();
+  // Cancels what runs of drivers that are gone and gives the TEE back what they had; as long as
+  // the TEE likes. May be called again: a TA may look for its cancellation only later. A session
+  // whose command still runs is closed by that command's own thread, since a close would wait for
+  // it.
+  void TidyUp();
+  // Has the guest's supplicant ever been there?
+  bool supplicant_seen() { return enumeration_.supplicant_seen(); }
 
  private:
   using MsgParams = std::span<const MsgParam>;
@@ -54,6 +67,24 @@ class Commands {
     tee::Outcome outcome;
     std::uint32_t session = 0;
     bool has_session = false;
+  };
+
+  // An invocation's use of its session. The session is found and its use noted in one step:
+  // TidyUp() finds it either forgotten or in use. The last use closes one that was forgotten
+  // meanwhile.
+  class SessionUse {
+   public:
+    SessionUse(Commands& commands, const CallSlot& slot, const MsgHeader& header);
+    ~SessionUse();
+    SessionUse(const SessionUse&) = delete;
+    SessionUse& operator=(const SessionUse&) = delete;
+    const std::optional<Session>& session() const { return session_; }
+
+   private:
+    Commands& commands_;
+    const GuestSessionId id_;
+    std::optional<Session> session_;
+    std::optional<OperationTable::Inside> inside_;
   };
 
   bool Offers(std::uint32_t command) const;
@@ -70,6 +101,8 @@ class Commands {
   std::uint32_t RegisterShm(CallSlot& slot, MsgParams params);
   std::uint32_t UnregisterShm(const CallSlot& slot, MsgParams params);
   static bool Publish(CallSlot& slot, const ArgMemory& arg, const Answer& answer);
+  void CancelOperation(const OperationTable::Operation& operation);
+  std::optional<SessionTable::Forgotten> TakeIdleSession();
   void EndOrphan(const Session& session);
 
   const guest::GuestMemory& memory_;
@@ -82,6 +115,7 @@ class Commands {
   DeviceEnumeration enumeration_;
   RandomNumbers random_;
   OperationTable operations_;
+  std::mutex life_mutex_;  // makes finding a session and noting its use one step
 };
 
 }  // namespace vtee::optee

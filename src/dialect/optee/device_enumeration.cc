@@ -98,6 +98,10 @@ tee::Outcome DeviceEnumeration::Invoke(tee::CallContext& context, std::uint32_t 
   if (out.kind != tee::Param::Kind::kMemory || out.direction != tee::Direction::kOut) {
     return answer(tee::code::kBadParameters);
   }
+  if (command == kGetDevicesSupplicant) {
+    const std::lock_guard lock(mutex_);
+    supplicant_seen_ = true;
+  }
   const auto list = List(context, command);
   if (!list) return answer(tee::code::kNotSupported);
   const auto bytes = std::as_bytes(std::span(*list));
@@ -113,6 +117,12 @@ void DeviceEnumeration::Forget() {
   const std::lock_guard lock(mutex_);
   known_ = {};
   own_rng_ = false;
+  supplicant_seen_ = false;
+}
+
+bool DeviceEnumeration::supplicant_seen() {
+  const std::lock_guard lock(mutex_);
+  return supplicant_seen_;
 }
 
 std::optional<std::vector<tee::Uuid>> DeviceEnumeration::AskBackend(tee::CallContext& context,

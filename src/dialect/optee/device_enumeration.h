@@ -42,6 +42,9 @@ class DeviceEnumeration final : public InternalApplication {
   // The list for `command`; nothing when the backend does not know the command.
   std::optional<std::vector<tee::Uuid>> List(tee::CallContext& context, std::uint32_t command);
 
+  // Has the guest's supplicant started? Its kernel then asks for the devices that need one.
+  bool supplicant_seen();
+
   // The guest restarted: ask again.
   void Forget();
 
@@ -56,6 +59,7 @@ class DeviceEnumeration final : public InternalApplication {
   std::mutex mutex_;
   std::array<std::optional<std::vector<tee::Uuid>>, 2> known_;
   bool own_rng_ = false;
+  bool supplicant_seen_ = false;
 };
 
 }  // namespace vtee::optee

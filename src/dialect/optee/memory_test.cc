@@ -27,6 +27,7 @@ class MemoryTest : public ::testing::Test {
         upcall.params[0].kind = tee::UpcallParam::Kind::kValueOut;
         EXPECT_TRUE(call.Upcall(upcall).ok());
       }
+      if (call.command() == 2) guest_.dialect().Reset();
       return MaybeThrow(invoke_fails_);
     };
     poor.close = [this](FakeCall&) { return MaybeThrow(close_fails_); };
@@ -96,6 +97,25 @@ TEST_F(MemoryTest, ARestartGoesOn) {
   guest_.dialect().Reset();
   EXPECT_EQ(guest_.dialect().session_count(), 0u);
   EXPECT_EQ(OpenInTee(), 0u);
+}
+
+TEST_F(MemoryTest, ADriverThatStartsGoesOn) {
+  guest_.Open(kPoor);
+  close_fails_ = true;
+  EXPECT_EQ(guest_.Smc0({smc::kExchangeCapabilities}), ret::kOk);
+  EXPECT_EQ(guest_.dialect().session_count(), 0u);
+  EXPECT_EQ(OpenInTee(), 0u);
+  guest_.Open(kPoor);  // the only session there may be
+}
+
+// Its command still ran when the driver ended, so the session was left for the command to close.
+TEST_F(MemoryTest, AForgottenSessionIsClosedByACommandThatFails) {
+  const std::uint32_t session = guest_.Open(kPoor);
+  invoke_fails_ = true;
+  EXPECT_EQ(guest_.Run(InvokeMessage(session, 2)).a0, ret::kResume);
+  guest_.JoinThreads();
+  EXPECT_EQ(OpenInTee(), 0u);
+  guest_.Open(kPoor);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 // Threading: any thread; an Inside of one slot is of the call that has it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -25,6 +26,7 @@ class OperationTable {
     tee::OperationId id{};
     tee::SessionId session{};  // the backend's; of an open: none yet
     bool opening = false;
+    bool forsaken = false;  // of a driver that is gone
   };
 
   explicit OperationTable(std::uint32_t slots) : entries_(slots) {}
@@ -62,6 +64,19 @@ class OperationTable {
   template <typename Visit>
   void ForEach(Visit visit) const {
     ForEachEntry([&](const Entry& entry) { visit(entry.operation); });
+  }
+
+  // The driver is gone whose these are.
+  void ForsakeAll() {
+    const std::lock_guard lock(mutex_);
+    for (Entry& entry : entries_) entry.operation.forsaken = true;
+  }
+  // Is an invocation of the backend's session inside the TEE?
+  bool Runs(tee::SessionId session) const {
+    const std::lock_guard lock(mutex_);
+    return std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+      return entry.used && !entry.operation.opening && entry.operation.session == session;
+    });
   }
 
  private:

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dialect/optee/optee_dialect.h"
 
+#include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/log.h"
@@ -28,8 +30,17 @@ constexpr std::array<mediator::FunctionRange, 5> kRanges = {{
 constexpr std::uint32_t kAbiMajor = 4;
 constexpr std::uint32_t kAbiMinor = 5;
 
-// How long a restart waits for calls that are inside the TEE.
-constexpr auto kResetPatience = std::chrono::seconds(2);
+// How long a new life waits for what the old one left inside the TEE, and how often it asks again.
+constexpr auto kLifePatience = std::chrono::seconds(2);
+constexpr auto kAskAgain = std::chrono::milliseconds(100);
+
+// How long a parked guest sleeps before it is asked whether its process lives: ticks of its own
+// timer (Linux takes the number as jiffies: 0.25 s to 2.5 s).
+constexpr std::uint64_t kWaitTicks = 250;
+// And the naps that a signal shortens: each as long again as the one before, since on a machine
+// that is busy a guest may be back late from one that it did not take.
+constexpr auto kFirstNap = std::chrono::milliseconds(50);
+constexpr auto kLongestNap = std::chrono::milliseconds(400);
 
 // All of the ABI's functions are SMC32: only the low halves of registers mean anything.
 constexpr std::uint32_t Low(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
@@ -56,6 +67,9 @@ RegisterReply Done(std::uint32_t a0) {
   return reply;
 }
 
+// To a vCPU that waits for a call of a driver that is gone.
+RegisterReply Farewell() { return Done(ret::kResume); }
+
 }  // namespace
 
 OpteeDialect::OpteeDialect(const guest::GuestMemory& memory, tee::Backend& backend,
@@ -64,15 +78,8 @@ OpteeDialect::OpteeDialect(const guest::GuestMemory& memory, tee::Backend& backe
       backend_(backend),
       policy_(policy),
       setup_(setup),
-      commands_(memory, *backend.sessions(), policy, notifier_, setup_) {
-  GuestTongue& tongue = *this;
-  for (std::uint32_t i = 0; i < policy.max_calls; ++i) {
-    auto slot = std::make_unique<CallSlot>();
-    slot->call = std::make_shared<mediator::YieldingCall>(tongue, i);
-    slots_.push_back(std::move(slot));
-    free_slots_.push_back(policy.max_calls - 1 - i);
-  }
-}
+      commands_(memory, *backend.sessions(), policy, notifier_, setup_),
+      slots_(*this, policy.max_calls) {}
 
 OpteeDialect::~OpteeDialect() = default;
 
@@ -134,8 +141,9 @@ RegisterReply OpteeDialect::FastCall(const SecureCall& call) {
   }
 }
 
-RegisterReply OpteeDialect::ExchangeCapabilities(std::uint32_t nsec_caps) const {
+RegisterReply OpteeDialect::ExchangeCapabilities(std::uint32_t nsec_caps) {
   if ((nsec_caps & ~kNsecCapUniprocessor) != 0) return Reply(ret::kNotAvailable);
+  if (policy_.one_driver) EndLife(/*replaced=*/true);
   const Profile& profile = *setup_.profile;
   std::uint32_t caps =
       profile.window ? kSecCapReservedShm : kSecCapUnregisteredShm | kSecCapDynamicShm;
@@ -174,40 +182,18 @@ RegisterReply OpteeDialect::TakeNotification() {
   return Reply(ret::kOk, value, kAsyncNotifValid | (more ? kAsyncNotifPending : 0));
 }
 
-CallSlot* OpteeDialect::AcquireSlot(std::uint32_t& epoch) {
-  const std::lock_guard lock(slots_mutex_);
-  epoch = epoch_;
-  if (free_slots_.empty()) return nullptr;
-  CallSlot* slot = slots_[free_slots_.back()].get();
-  free_slots_.pop_back();
-  slot->operation = tee::OperationId(++last_operation_);
-  return slot;
-}
-
-bool OpteeDialect::ResetSince(std::uint32_t epoch) {
-  const std::lock_guard lock(slots_mutex_);
-  return epoch_ != epoch;
-}
-
-void OpteeDialect::OnFree(mediator::YieldingCall& call) {
-  const std::lock_guard lock(slots_mutex_);
-  free_slots_.push_back(call.index());
-  slot_freed_.notify_all();
-}
-
 void OpteeDialect::YieldingCall(const SecureCall& call, mediator::Responder responder) {
-  std::uint32_t epoch = 0;
-  CallSlot* slot = AcquireSlot(epoch);
+  CallSlot* slot = slots_.Acquire();
   if (slot == nullptr) return responder.Reply(Reply(ret::kThreadLimit));
   slot->UseRpcArg(ArgMemory());
   slot->arg_cookie.reset();
-  slot->wait_refused = false;
+  slot->wait = {};
   // The slot's call outlives the slot's next use by other threads: nothing of `slot` is touched
   // after Finish().
   const std::shared_ptr<mediator::YieldingCall> running = slot->call;
   running->Begin(std::move(responder));
-  // A reset that came before Begin() found nothing to abort.
-  if (ResetSince(epoch)) running->Abort();
+  // An end of the driver's life that came before Begin() found nothing to abort.
+  if (!slots_.IsCurrent(*slot)) running->Abort(Farewell());
   const std::uint32_t a0 = RunCall(*slot, call);
   running->Finish(Done(a0));
 }
@@ -265,66 +251,137 @@ std::uint32_t OpteeDialect::RunCall(CallSlot& slot, const SecureCall& call) {
 
 void OpteeDialect::ReturnFromRpc(const SecureCall& call, mediator::Responder responder) {
   const std::uint32_t token = Low(call.x[3]);
-  if (token >= slots_.size() || !slots_[token]->call->Resume(call, responder)) {
+  CallSlot* slot = slots_.Find(token);
+  if (slot == nullptr || !slot->call->Resume(call, responder)) {
     LogGuest(LogLevel::kInfo, "resume.refused", {{"token", token}});
     responder.Reply(Reply(ret::kResume));
   }
 }
 
+// ---- what a parked guest is told ------------------------------------------------------------
+//
+// To wait for a notification, if it can. That wait is deaf to signals in Linux, even to SIGKILL
+// (optee_notif_wait), so it is given a time; when it was in vain, the guest is asked for a nap
+// (SUSPEND: msleep_interruptible), which a pending signal of any kind shortens. Only then comes a
+// request for the supplicant that nobody knows: its wait ends with COMMUNICATION if the signal
+// kills (optee_supp_thrd_req), else the supplicant says NOT_SUPPORTED. Without a supplicant it
+// would last for ever, so one must have been seen. docs/optee-abi.md, "A killed process".
+
 RegisterReply OpteeDialect::SayNotYet(mediator::YieldingCall& call, bool may_sleep,
                                       bool& guest_sleeps) {
-  CallSlot& slot = *slots_[call.index()];
-  const RegisterReply spin = Reply(ret::kRpcForeignInterrupt, 0, 0, call.index());
+  CallSlot& slot = slots_[call.index()];
   guest_sleeps = false;
-  if (!may_sleep) return spin;
-  if (slot.waited) {
-    MsgHeader answer{};
-    slot.wait_refused = !slot.rpc_arg.ReadObject(0, answer) || answer.ret != tee::code::kSuccess;
-    slot.waited = false;
-  }
-  if (slot.wait_refused || !slot.rpc_arg.valid() || !notifier_.enabled()) {
-    return spin;
-  }
+  if (may_sleep) return AskAway(slot, GuestWait::Asked::kWait, guest_sleeps);
+  return Reply(ret::kRpcForeignInterrupt, 0, 0, call.index());
+}
+
+RegisterReply OpteeDialect::AskAway(CallSlot& slot, GuestWait::Asked what, bool& guest_sleeps) {
+  const std::uint32_t token = slot.call->index();
+  const RegisterReply spin = Reply(ret::kRpcForeignInterrupt, 0, 0, token);
+  guest_sleeps = false;
+  slot.wait.asked = GuestWait::Asked::kNothing;
+  if (slot.wait.refused || !slot.rpc_arg.valid() || !notifier_.enabled()) return spin;
   struct {
     MsgHeader header;
     MsgParam param;
-  } wait{};
-  wait.header.cmd = rpc::kNotification;
-  wait.header.ret = tee::code::kGeneric;
-  wait.header.num_params = 1;
-  wait.param.attr = attr::kValueIn;
-  wait.param.u[0] = rpc::kNotificationWait;
-  wait.param.u[1] = NotificationValue(call.index());
-  if (!slot.rpc_arg.WriteObject(0, wait)) return spin;
-  slot.waited = true;
-  guest_sleeps = true;
-  return Reply(ret::kRpcCommand, Low(slot.rpc_arg_cookie >> 32), Low(slot.rpc_arg_cookie),
-               call.index());
+  } ask{};
+  ask.header.ret = tee::code::kGeneric;
+  ask.header.num_params = 1;
+  ask.param.attr = attr::kValueIn;
+  switch (what) {
+    case GuestWait::Asked::kNap:
+      ask.header.cmd = rpc::kSuspend;
+      slot.wait.nap = std::clamp(2 * slot.wait.nap, kFirstNap, kLongestNap);
+      ask.param.u[0] = static_cast<std::uint64_t>(slot.wait.nap.count());
+      break;
+    case GuestWait::Asked::kNobody:
+      ask.header.cmd = rpc::kNobodys;
+      break;
+    default:
+      ask.header.cmd = rpc::kNotification;
+      ask.param.u[0] = rpc::kNotificationWait;
+      ask.param.u[1] = NotificationValue(token);
+      if (policy_.notice_kill && commands_.supplicant_seen()) ask.param.u[2] = kWaitTicks;
+      guest_sleeps = true;
+      break;
+  }
+  if (!slot.rpc_arg.WriteObject(0, ask)) {
+    guest_sleeps = false;
+    return spin;
+  }
+  slot.wait.asked = what;
+  slot.wait.since = std::chrono::steady_clock::now();
+  return Reply(ret::kRpcCommand, Low(slot.rpc_arg_cookie >> 32), Low(slot.rpc_arg_cookie), token);
+}
+
+bool OpteeDialect::SendAway(mediator::YieldingCall& call, RegisterReply& reply,
+                            bool& guest_sleeps) {
+  using Asked = GuestWait::Asked;
+  CallSlot& slot = slots_[call.index()];
+  const Asked asked = std::exchange(slot.wait.asked, Asked::kNothing);
+  if (asked == Asked::kNothing) return false;
+  MsgHeader answer{};
+  if (!slot.rpc_arg.ReadObject(0, answer)) answer.ret = tee::code::kGeneric;
+  Asked next = Asked::kWait;
+  if (asked == Asked::kWait) {
+    if (answer.ret != tee::code::kTimeout) {
+      slot.wait.refused = answer.ret != tee::code::kSuccess;
+      return false;
+    }
+    if (policy_.notice_kill && commands_.supplicant_seen()) next = Asked::kNap;
+  } else if (asked == Asked::kNap) {
+    const bool cut_short = std::chrono::steady_clock::now() - slot.wait.since < slot.wait.nap;
+    if (answer.ret == tee::code::kSuccess && cut_short) next = Asked::kNobody;
+  } else if (answer.ret == tee::code::kCommunication) {
+    LogGuest(LogLevel::kInfo, "call.killed", {{"token", call.index()}});
+    chores_.Add([this, operation = slot.operation] { commands_.CancelCall(operation); });
+  }
+  reply = AskAway(slot, next, guest_sleeps);
+  return true;
 }
 
 void OpteeDialect::Ring(mediator::YieldingCall& call) {
   notifier_.Raise(NotificationValue(call.index()));
 }
 
-void OpteeDialect::Reset() {
+// ---- the driver's life ----------------------------------------------------------------------
+
+void OpteeDialect::Reset() { EndLife(/*replaced=*/false); }
+
+void OpteeDialect::EndLife(bool replaced) {
+  if (replaced && slots_.in_use() == 0 && !notifier_.enabled() && session_count() == 0 &&
+      shm_count() == 0) {
+    return;  // a machine's first driver, or one whose predecessor has tidied up
+  }
   notifier_.Enable(false);
-  {
-    const std::lock_guard lock(slots_mutex_);
-    ++epoch_;
+  const std::size_t calls = slots_.BeginLife(Farewell());
+  const Commands::Left left = commands_.EndLife();
+  TidyUp();
+  if (replaced) {
+    LogGuest(LogLevel::kInfo, "driver.replaced",
+             {{"calls", std::uint64_t{calls}},
+              {"sessions", std::uint64_t{left.sessions}},
+              {"buffers", std::uint64_t{left.buffers}}});
   }
-  for (const auto& slot : slots_) slot->call->Abort();
-  commands_.CancelAll();
-  commands_.ForgetMemory();  // also ends calls that wait to unregister a buffer
-  {
-    std::unique_lock lock(slots_mutex_);
-    if (!slot_freed_.wait_for(lock, kResetPatience,
-                              [this] { return free_slots_.size() == slots_.size(); })) {
-      // Their results go nowhere and their sessions are closed when they end.
-      Log(LogLevel::kWarning, "reset.calls_left",
-          {{"calls", static_cast<std::uint64_t>(slots_.size() - free_slots_.size())}});
-    }
+  const auto deadline = std::chrono::steady_clock::now() + kLifePatience;
+  bool gone = false;
+  while (!gone && std::chrono::steady_clock::now() < deadline) {
+    gone = slots_.WaitForOld(std::min(deadline, std::chrono::steady_clock::now() + kAskAgain));
+    if (!gone && chores_.WaitUntilDone(std::chrono::steady_clock::now())) TidyUp();
   }
-  commands_.Reset();
+  if (chores_.WaitUntilDone(deadline) && gone) return;
+  // Nothing of them reaches the guest through vtee. A TA that runs on can still write to the
+  // buffers it was given, as it could without vtee.
+  LogGuest(LogLevel::kWarning, "driver.calls_left", {{"calls", std::uint64_t{slots_.old()}}});
+}
+
+// Not here: a cancellation takes a thread of the TEE, and all of them may be with these calls.
+void OpteeDialect::TidyUp() {
+  if (tidying_.exchange(true)) return;  // it has not begun yet
+  chores_.Add([this] {
+    tidying_ = false;
+    commands_.TidyUp();
+  });
 }
 
 }  // namespace vtee::optee

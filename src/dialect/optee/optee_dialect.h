@@ -3,21 +3,23 @@
 //
 // Fast calls are answered at once. A yielding call takes a slot, runs on the thread that serves
 // its vCPU, and is parked when it takes long: the guest thread sleeps on an asynchronous
-// notification if it can, else spins through foreign-interrupt returns.
+// notification if it can, else spins through foreign-interrupt returns. EXCHANGE_CAPABILITIES,
+// which a driver calls once, when it starts, ends what the driver before it left.
 // Threading: see mediator/dialect.h. Not supported: static and dynamic shared memory in one VM,
 // the SHM cache, protected memory, FF-A. docs/optee-abi.md has the ABI in prose.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
-#include <mutex>
-#include <vector>
 
 #include "dialect/optee/call_recorder.h"
 #include "dialect/optee/call_slot.h"
+#include "dialect/optee/call_slots.h"
 #include "dialect/optee/commands.h"
 #include "dialect/optee/notifier.h"
 #include "dialect/optee/profile.h"
+#include "mediator/chores.h"
 #include "mediator/dialect.h"
 #include "mediator/policy.h"
 #include "tee/backend.h"
@@ -48,10 +50,12 @@ class OpteeDialect final : public mediator::Dialect, private mediator::GuestTong
   mediator::RegisterReply SayNotYet(mediator::YieldingCall& call, bool may_sleep,
                                     bool& guest_sleeps) override;
   void Ring(mediator::YieldingCall& call) override;
-  void OnFree(mediator::YieldingCall& call) override;
+  bool SendAway(mediator::YieldingCall& call, mediator::RegisterReply& reply,
+                bool& guest_sleeps) override;
+  void OnFree(mediator::YieldingCall& call) override { slots_.Release(call.index()); }
 
   mediator::RegisterReply FastCall(const mediator::SecureCall& call);
-  mediator::RegisterReply ExchangeCapabilities(std::uint32_t nsec_caps) const;
+  mediator::RegisterReply ExchangeCapabilities(std::uint32_t nsec_caps);
   mediator::RegisterReply ShmConfig() const;
   mediator::RegisterReply TakeNotification();
   void YieldingCall(const mediator::SecureCall& call, mediator::Responder responder);
@@ -59,8 +63,9 @@ class OpteeDialect final : public mediator::Dialect, private mediator::GuestTong
   std::uint32_t LocateArg(const mediator::SecureCall& call, ArgMemory& arg, std::uint64_t& room,
                           ShmRegistry::Use& use);
   std::uint32_t RunCall(CallSlot& slot, const mediator::SecureCall& call);
-  CallSlot* AcquireSlot(std::uint32_t& epoch);
-  bool ResetSince(std::uint32_t epoch);
+  mediator::RegisterReply AskAway(CallSlot& slot, GuestWait::Asked what, bool& guest_sleeps);
+  void EndLife(bool replaced);
+  void TidyUp();
 
   const guest::GuestMemory& memory_;
   tee::Backend& backend_;
@@ -69,13 +74,9 @@ class OpteeDialect final : public mediator::Dialect, private mediator::GuestTong
   std::unique_ptr<CallRecorder> recorder_;
   Notifier notifier_;
   Commands commands_;
-
-  std::vector<std::unique_ptr<CallSlot>> slots_;  // fixed after construction
-  std::mutex slots_mutex_;
-  std::condition_variable slot_freed_;
-  std::vector<std::uint32_t> free_slots_;
-  std::uint32_t last_operation_ = 0;
-  std::uint32_t epoch_ = 0;  // counts Reset()
+  CallSlots slots_;
+  std::atomic<bool> tidying_ = false;  // a chore that has yet to begin
+  mediator::Chores chores_;            // last: they use all of the above
 };
 
 }  // namespace vtee::optee

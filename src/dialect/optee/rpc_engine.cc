@@ -86,7 +86,8 @@ bool RpcEngine::Exchange(std::uint32_t command, std::span<MsgParam> params, std:
   header.ret = tee::code::kGeneric;  // stays so when the guest does not answer
   header.num_params = static_cast<std::uint32_t>(params.size());
   const auto prepare = [&] {
-    slot_.waited = false;  // what the memory held about an earlier wait is overwritten
+    // What the memory held about an earlier wait is overwritten.
+    slot_.wait.asked = GuestWait::Asked::kNothing;
     return slot_.rpc_arg.WriteObject(0, header) &&
            slot_.rpc_arg.Write(sizeof header, std::as_bytes(params));
   };

@@ -3,10 +3,10 @@
 //
 // A guest's id is never the backend's: ids count up from 1 and are not reused until they wrap, so
 // a stale id of a buggy or hostile guest names nothing. Room is taken before a session is opened,
-// so that one that is open can always be kept. Threading: any thread.
+// so that one that is open can always be kept; nothing but Reserve() allocates.
+// Threading: any thread.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -31,6 +31,11 @@ struct Session {
 
 class SessionTable {
  public:
+  struct Forgotten {
+    GuestSessionId id;
+    Session session;
+  };
+
   explicit SessionTable(std::uint32_t limit) : limit_(limit) {}
 
   // Room for one session; given back unless a session is put there.
@@ -61,27 +66,56 @@ class SessionTable {
     do {
       ++last_;
     } while (last_ == 0 || places_.contains(GuestSessionId(last_)));
-    places_.emplace(GuestSessionId(last_), std::nullopt);
+    places_.emplace(GuestSessionId(last_), Entry{});
     return Place(this, GuestSessionId(last_));
   }
   std::optional<Session> Find(GuestSessionId id) const {
     const std::lock_guard lock(mutex_);
     const auto it = places_.find(id);
-    return it == places_.end() ? std::nullopt : it->second;
+    if (it == places_.end() || it->second.state != State::kOpen) return std::nullopt;
+    return it->second.session;
   }
   std::optional<Session> Remove(GuestSessionId id) {
     const std::lock_guard lock(mutex_);
     const auto it = places_.find(id);
-    if (it == places_.end() || !it->second) return std::nullopt;
-    return Take(it);
+    if (it == places_.end() || it->second.state != State::kOpen) return std::nullopt;
+    const Session session = it->second.session;
+    places_.erase(it);
+    --sessions_;
+    return session;
   }
-  // Removes any one session; nothing: there is none.
-  std::optional<Session> RemoveAny() {
+  // The driver is gone: nothing finds its sessions any more, but they count until they are closed.
+  // Returns how many there were.
+  std::size_t Forget() {
     const std::lock_guard lock(mutex_);
-    const auto it = std::find_if(places_.begin(), places_.end(),
-                                 [](const auto& place) { return place.second.has_value(); });
-    if (it == places_.end()) return std::nullopt;
-    return Take(it);
+    for (auto& [id, entry] : places_) {
+      if (entry.state == State::kOpen) entry.state = State::kForgotten;
+    }
+    return std::exchange(sessions_, 0);
+  }
+  // A forgotten session for which may(session), for the caller to close, and then to call
+  // Closed(); nothing: there is none that is not taken yet.
+  template <typename May>
+  std::optional<Forgotten> TakeForgotten(May may) {
+    const std::lock_guard lock(mutex_);
+    for (auto& [id, entry] : places_) {
+      if (entry.state != State::kForgotten || !may(entry.session)) continue;
+      entry.state = State::kClosing;
+      return Forgotten{id, entry.session};
+    }
+    return std::nullopt;
+  }
+  // The same for one session.
+  bool TakeForgotten(GuestSessionId id) {
+    const std::lock_guard lock(mutex_);
+    const auto it = places_.find(id);
+    if (it == places_.end() || it->second.state != State::kForgotten) return false;
+    it->second.state = State::kClosing;
+    return true;
+  }
+  void Closed(GuestSessionId id) {
+    const std::lock_guard lock(mutex_);
+    places_.erase(id);
   }
   std::size_t count() const {
     const std::lock_guard lock(mutex_);
@@ -89,17 +123,16 @@ class SessionTable {
   }
 
  private:
-  using Places = std::unordered_map<GuestSessionId, std::optional<Session>>;
+  enum class State : std::uint8_t { kReserved, kOpen, kForgotten, kClosing };
+  struct Entry {
+    State state = State::kReserved;
+    Session session;
+  };
+  using Places = std::unordered_map<GuestSessionId, Entry>;
 
-  std::optional<Session> Take(Places::iterator it) {
-    std::optional<Session> session = it->second;
-    places_.erase(it);
-    --sessions_;
-    return session;
-  }
   void Fill(GuestSessionId id, const Session& session) {
     const std::lock_guard lock(mutex_);
-    places_.at(id) = session;
+    places_.at(id) = {State::kOpen, session};
     ++sessions_;
   }
   void GiveBack(GuestSessionId id) {
@@ -109,8 +142,8 @@ class SessionTable {
 
   const std::uint32_t limit_;
   mutable std::mutex mutex_;
-  Places places_;  // without a session: reserved
-  std::size_t sessions_ = 0;
+  Places places_;
+  std::size_t sessions_ = 0;  // open
   std::uint32_t last_ = 0;
 };
 

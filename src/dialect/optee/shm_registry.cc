@@ -37,9 +37,9 @@ ShmRegistry::Charge ShmRegistry::Take(std::uint64_t bytes) {
   return Charge(this, bytes, epoch_);
 }
 
-void ShmRegistry::Refund(std::uint64_t bytes, std::uint64_t epoch) {
+void ShmRegistry::Refund(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (epoch == epoch_) bytes_ -= bytes;
+  bytes_ -= bytes;
 }
 
 std::uint32_t ShmRegistry::Add(ShmCookie cookie, std::shared_ptr<const guest::GuestBuffer> buffer,
@@ -48,7 +48,7 @@ std::uint32_t ShmRegistry::Add(ShmCookie cookie, std::shared_ptr<const guest::Gu
     const std::lock_guard lock(mutex_);
     if (charge.epoch_ != epoch_) return tee::code::kBadState;  // the guest has restarted
     if (entries_.contains(cookie)) return tee::code::kBadParameters;
-    if (entries_.size() < policy_.max_shm_objects) {
+    if (entries_.size() + forgotten_ < policy_.max_shm_objects) {
       entries_.emplace(cookie, std::make_shared<Entry>(std::move(buffer)));
       charge.registry_ = nullptr;  // the entry's from now on
       return tee::code::kSuccess;
@@ -82,13 +82,32 @@ ShmRegistry::Use ShmRegistry::Find(ShmCookie cookie) {
   return Use(this, it->second);
 }
 
-void ShmRegistry::Clear() {
-  std::unordered_map<ShmCookie, std::shared_ptr<Entry>> old;
+std::size_t ShmRegistry::Clear() {
   const std::lock_guard lock(mutex_);
-  old.swap(entries_);
-  bytes_ = 0;
+  const std::size_t count = entries_.size();
+  for (auto& [cookie, entry] : entries_) {
+    entry->next = std::move(first_forgotten_);
+    first_forgotten_ = std::move(entry);
+  }
+  entries_.clear();
+  forgotten_ += count;
   ++epoch_;
   unused_.notify_all();
+  return count;
+}
+
+void ShmRegistry::GiveBack() {
+  std::unique_lock lock(mutex_);
+  while (first_forgotten_) {
+    std::shared_ptr<Entry> entry = std::move(first_forgotten_);
+    first_forgotten_ = std::move(entry->next);
+    lock.unlock();
+    const std::uint64_t bytes = entry->object.buffer()->size();
+    entry.reset();
+    lock.lock();
+    --forgotten_;
+    bytes_ -= bytes;
+  }
 }
 
 std::size_t ShmRegistry::count() const {

@@ -42,6 +42,9 @@ class ShmObject {
 class ShmRegistry {
  public:
   explicit ShmRegistry(const mediator::Policy& policy) : policy_(policy) {}
+  ~ShmRegistry() { GiveBack(); }
+  ShmRegistry(const ShmRegistry&) = delete;
+  ShmRegistry& operator=(const ShmRegistry&) = delete;
 
   // One registered buffer; the counters are guarded by the registry's mutex.
   struct Entry {
@@ -49,6 +52,7 @@ class ShmRegistry {
     ShmObject object;
     std::uint32_t users = 0;
     bool leaving = false;
+    std::shared_ptr<Entry> next;  // of those forgotten
   };
 
   // A call's use of a buffer; while one exists the buffer cannot be unregistered.
@@ -96,7 +100,7 @@ class ShmRegistry {
     Charge(const Charge&) = delete;
     Charge& operator=(const Charge&) = delete;
     ~Charge() {
-      if (registry_ != nullptr) registry_->Refund(bytes_, epoch_);
+      if (registry_ != nullptr) registry_->Refund(bytes_);
     }
     explicit operator bool() const { return registry_ != nullptr; }
 
@@ -117,21 +121,27 @@ class ShmRegistry {
   std::uint32_t Remove(ShmCookie cookie);
   Use Find(ShmCookie cookie);
 
-  // The guest restarts: forgets everything; Remove() calls that wait give up.
-  void Clear();
+  // The guest's driver is gone: forgets everything; Remove() calls that wait give up. What is
+  // forgotten is still the TEE's, and of the quota, until it is given back. Returns how many
+  // buffers there were. Allocates nothing.
+  std::size_t Clear();
+  // Gives forgotten buffers back to the TEE, which may take it a while.
+  void GiveBack();
 
   std::size_t count() const;
   std::uint64_t bytes() const;
 
  private:
-  void Refund(std::uint64_t bytes, std::uint64_t epoch);
+  void Refund(std::uint64_t bytes);
 
   const mediator::Policy& policy_;
   mutable std::mutex mutex_;
   std::condition_variable unused_;
   std::unordered_map<ShmCookie, std::shared_ptr<Entry>> entries_;
-  std::uint64_t bytes_ = 0;  // of all charges and entries
-  std::uint64_t epoch_ = 0;  // counts Clear()
+  std::shared_ptr<Entry> first_forgotten_;  // a list, so that forgetting allocates nothing
+  std::size_t forgotten_ = 0;               // its length, and those being given back
+  std::uint64_t bytes_ = 0;                 // of all charges and entries, and of those forgotten
+  std::uint64_t epoch_ = 0;                 // counts Clear()
 };
 
 }  // namespace vtee::optee

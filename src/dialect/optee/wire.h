@@ -100,6 +100,8 @@ inline constexpr std::uint32_t kNotification = 4;
 inline constexpr std::uint32_t kSuspend = 5;
 inline constexpr std::uint32_t kShmAlloc = 6;
 inline constexpr std::uint32_t kShmFree = 7;
+// No command of OP-TEE's, nor likely to become one: any supplicant answers NOT_SUPPORTED.
+inline constexpr std::uint32_t kNobodys = 0x7FFF7EE0;
 inline constexpr std::uint64_t kNotificationWait = 0;
 inline constexpr std::uint64_t kShmTypeApplication = 0;
 inline constexpr std::uint64_t kShmTypeKernel = 1;
