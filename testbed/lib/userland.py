@@ -13,7 +13,7 @@ from .trouble import Trouble
 _OPTEE_PACKAGES = ("tee-supplicant", "libteec2", "libckteec0t64", "optee-test-qemu")
 _PACKAGES = ("qemu-system-arm", "qemu-efi-aarch64", "busybox-static", "strace", "socat",
              "libstdc++6", "libsqlite3-0", "libseccomp2", "libcap-ng0", "libfdt1",
-             *_OPTEE_PACKAGES)
+             "kexec-tools", *_OPTEE_PACKAGES)
 
 # Left out of the host's root: documents, translations, firmware of machines that are not ours.
 _UNUSED = (
@@ -25,7 +25,7 @@ _UNUSED = (
 
 # The guest's root: these and the libraries they need.
 _GUEST_PROGRAMS = ("usr/bin/busybox", "usr/sbin/tee-supplicant", "usr/bin/xtest",
-                   "usr/bin/strace")
+                   "usr/bin/strace", "usr/sbin/kexec")
 _GUEST_FILES = ("usr/lib/optee_armtz", "usr/lib/tee-supplicant")
 _GUEST_OPTIONAL = ("usr/lib/aarch64-linux-gnu/libckteec.so.0",)
 
