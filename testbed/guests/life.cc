@@ -91,7 +91,6 @@ void Live(Client& client) {
 // Leaves a parked call, and on a second vCPU one that runs.
 void BeInTheMiddle(Client& client) {
   Past& past = ThePast();
-  Check("notifications", EnableNotifications(client), "no");
   Message message;
   message.Begin(kInvoke, past.sessions[0], kOsTestWait);
   message.Add(kValueIn, 900);
@@ -120,6 +119,7 @@ void GuestMain() {
   Client client(life + 1);
   EnableInterrupts(10000);
   if (life > 0) CheckClean(client);
+  Check("notifications", EnableNotifications(client), "no");
   Live(client);
   if (life + 1 == kLives) return;
   BeInTheMiddle(client);

@@ -124,8 +124,8 @@ void GuestMain() {
   Client client(3);
   EnableInterrupts(kTickUs);
   std::uint32_t session = 0;
+  const bool notifies = EnableNotifications(client);  // begins a driver's life: before sessions
   if (!Check("TA opens", Open(client, kOsTest, session) == kSuccess, "no")) return;
-  const bool notifies = EnableNotifications(client);
   if (HasArgument("no-interrupt")) {
     Check("no notifications", !notifies, "there are");
   } else {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // tee_wait: a call of a trusted application that takes long, and ways to end it.
 //
-//   tee_wait [-d DEVICE] [-c MS] [-i] [-s BYTES] MS
+//   tee_wait [-d DEVICE] [-a MS] [-c MS] [-i] [-s BYTES] MS
 //
 // Opens a session to xtest's os_test TA, says "begun", and has it wait for MS milliseconds.
-// -c: another thread requests cancellation after so long. -i: so does the handler of SIGINT.
+// -a: an interval timer signals the thread that calls, which has a handler that does nothing, each
+// so many milliseconds. -c: another thread requests cancellation after so long. -i: so does the handler of SIGINT.
 // -s: does not ask for the wait but keeps the session open for MS milliseconds with a registered
 // buffer of that many bytes. Says "result 0xRET origin N took MS".
 // Plain ioctls and no library, so that the same static program runs on hosts and in guests.
@@ -12,6 +13,7 @@
 #include <linux/tee.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
@@ -56,6 +58,17 @@ void OpenSession() {
   session = arg.session;
 }
 
+void SetAlarms(int milliseconds) {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGALRM, &action, nullptr);
+  itimerval interval{};
+  interval.it_interval = {milliseconds / 1000, milliseconds % 1000 * 1000};
+  interval.it_value = interval.it_interval;
+  setitimer(ITIMER_REAL, &interval, nullptr);
+}
+
 void RequestCancel() {
   tee_ioctl_cancel_arg arg{kCancelId, session};
   ioctl(device_fd, TEE_IOC_CANCEL, &arg);
@@ -94,11 +107,15 @@ void InvokeWait(int milliseconds) {
 
 int main(int argc, char** argv) {
   const char* device = "/dev/tee0";
+  int alarm_each = 0;
   int cancel_after = -1;
   std::size_t memory = 0;
   bool on_interrupt = false;
-  for (int option = 0; (option = getopt(argc, argv, "d:c:is:")) != -1;) {
+  for (int option = 0; (option = getopt(argc, argv, "a:d:c:is:")) != -1;) {
     switch (option) {
+      case 'a':
+        alarm_each = std::atoi(optarg);
+        break;
       case 'd':
         device = optarg;
         break;
@@ -145,6 +162,7 @@ int main(int argc, char** argv) {
       RequestCancel();
     }).detach();
   }
+  if (alarm_each > 0) SetAlarms(alarm_each);
   InvokeWait(milliseconds);
   std::fflush(stdout);
   _exit(0);
