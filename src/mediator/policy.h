@@ -26,7 +26,8 @@ struct Policy {
 
   // A driver that starts ends what the one before it left (sessions, buffers, calls).
   bool one_driver = true;
-  // Find out whether the process of a parked call was killed, and then cancel the call.
+  // Find out whether the process of a parked call was killed, and then cancel the call. Not for
+  // every guest's kernel (docs/optee-abi.md, "A killed process").
   bool notice_kill = false;
 
   // Offer the guest a hwrng from the host kernel's generator where the TEE has none.
