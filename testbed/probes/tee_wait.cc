@@ -5,10 +5,10 @@
 //
 // Opens a session to xtest's os_test TA, says "begun", and has it wait for MS milliseconds.
 // -a: an interval timer signals the thread that calls, which has a handler that does nothing, each
-// so many milliseconds. -c: another thread requests cancellation after so long. -i: so does the handler of SIGINT.
-// -s: does not ask for the wait but keeps the session open for MS milliseconds with a registered
-// buffer of that many bytes. Says "result 0xRET origin N took MS".
-// Plain ioctls and no library, so that the same static program runs on hosts and in guests.
+// so many milliseconds. -c: another thread requests cancellation after so long. -i: so does the
+// handler of SIGINT. -s: does not ask for the wait but keeps the session open for MS milliseconds
+// with a registered buffer of that many bytes. Says "result 0xRET origin N took MS". Plain ioctls
+// and no library, so that the same static program runs on hosts and in guests.
 #include <fcntl.h>
 #include <linux/tee.h>
 #include <sys/ioctl.h>
@@ -59,7 +59,7 @@ void OpenSession() {
 }
 
 void SetAlarms(int milliseconds) {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = [](int) {};
   action.sa_flags = SA_RESTART;
   sigaction(SIGALRM, &action, nullptr);
