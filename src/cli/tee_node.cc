@@ -12,7 +12,8 @@ namespace vtee::cli {
 namespace {
 
 constexpr const char* kPath = "/firmware/optee";
-constexpr std::uint32_t kMaxSpi = 987;  // INTID 1019
+// INTID 991: KVM_DEV_ARM_VGIC_GRP_NR_IRQS takes multiples of 32 below 1023, so 992 at most.
+constexpr std::uint32_t kMaxSpi = 959;
 constexpr std::uint32_t kSpi = 0;
 constexpr std::uint32_t kEdgeRising = 1;
 

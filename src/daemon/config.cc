@@ -261,7 +261,7 @@ Status ParseConfig(std::string_view text, std::string_view name, Config& config)
       {"name", reader.String(config.name)},
       {"uuid", uuid},
       {"backend", word(backend)},
-      {"interrupt", reader.Number(config.interrupt, -1, 987)},
+      {"interrupt", reader.Number(config.interrupt, -1, 959)},
       {"record", reader.String(config.record_file)},
       {"log", reader.Sub({{"level", level}, {"file", reader.String(config.log_file)}})},
       {"optee", reader.Sub({{"profile", word(profile)}, {"window", word(window)}})},

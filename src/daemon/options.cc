@@ -77,7 +77,7 @@ Options ParseOptions(int argc, char** argv) {
                  "Where the TEE is: host[,device=/dev/teeN][,copy=small|never|always] or fake");
   app.add_option("--interrupt", given.interrupt,
                  "SPI number that raises notifications in the guest, -1: none")
-      ->check(CLI::Range(-1, 987));
+      ->check(CLI::Range(-1, 959));
   app.add_option("--tee-profile", given.profile,
                  "What the guest's driver speaks: linux (default), linux-no-rpc-arg, static, "
                  "u-boot or edk2");
