@@ -44,8 +44,8 @@ class Slots {
   static constexpr std::uint32_t kReadOnly = 2;
 
   Slots() {
-    void* const memory = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const memory =
+        mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     Require(memory != MAP_FAILED);
     bytes_ = {static_cast<std::byte*>(memory), kBytes};
     std::fill(bytes_.begin(), bytes_.end(), kCanary);
@@ -141,8 +141,8 @@ void AttackServer(Input& input) {
   vmm::OwnFd peer;
   Require(server.Open(peer));
   for (std::size_t i = 0; i < kMaxSteps && !input.empty(); ++i) {
-    const auto step = static_cast<Step>(input.Take<std::uint8_t>() %
-                                        static_cast<std::uint8_t>(Step::kSteps));
+    const auto step =
+        static_cast<Step>(input.Take<std::uint8_t>() % static_cast<std::uint8_t>(Step::kSteps));
     const std::uint32_t slot = input.Take<std::uint8_t>() % Slots::kCount;
     std::vector<std::byte> packet;
     switch (step) {
@@ -202,8 +202,8 @@ void AttackChannel(Input& input) {
   daemon::MemoryChannel channel{UniqueFd(ends[0])};
   bool lost = false;
   for (std::uint64_t id = 1; id <= kMaxSteps && !input.empty(); ++id) {
-    const auto op = input.Take<std::uint8_t>() % 2 == 0 ? vmm::MemoryOp::kRead
-                                                        : vmm::MemoryOp::kWrite;
+    const auto op =
+        input.Take<std::uint8_t>() % 2 == 0 ? vmm::MemoryOp::kRead : vmm::MemoryOp::kWrite;
     const std::size_t size = 1 + input.Take<std::uint16_t>() % vmm::kMaxMemoryBytes;
     const std::array<guest::RemotePiece, 2> pieces{{{1, 0, size - size / 2}, {2, 8, size / 2}}};
     const Answer answer = TakeAnswer(input, op, id, size);
