@@ -49,7 +49,7 @@ void CheckBuffer(const GuestMemory& memory, const std::vector<GuestPhysAddr>& pa
     Require(buffer == nullptr);
     return;
   }
-  Require(buffer->size() == header.size && buffer->run_count() <= pages.size());
+  Require(buffer->size() == header.size && buffer->pieces() <= pages.size());
   std::vector<std::byte> copied(header.size);
   Require(buffer->Read(0, copied));
   Require(!buffer->Read(1, copied) && !buffer->Write(1, copied));
@@ -60,7 +60,7 @@ void CheckBuffer(const GuestMemory& memory, const std::vector<GuestPhysAddr>& pa
   }
   Require(std::memcmp(copied.data(), by_page.data() + header.offset, header.size) == 0);
   // A window costs system calls for each run: only small ones.
-  if (buffer->run_count() > 32) return;
+  if (buffer->pieces() > 32) return;
   const auto window = buffer->Map();
   Require(window.ok() && window.value()->bytes().size() == header.size);
   Require(std::memcmp(window.value()->bytes().data(), copied.data(), header.size) == 0);

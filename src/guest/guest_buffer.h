@@ -34,9 +34,8 @@ class GuestBuffer final : public tee::SharedMemory {
   std::uint64_t size() const override { return size_; }
   bool Read(std::uint64_t offset, std::span<std::byte> out) const override;
   bool Write(std::uint64_t offset, std::span<const std::byte> bytes) const override;
+  std::uint64_t pieces() const override { return runs_.size(); }
   Result<std::unique_ptr<tee::MappedWindow>> Map() const override;
-
-  std::size_t run_count() const { return runs_.size(); }
 
  private:
   GuestBuffer(std::vector<FileRun> runs, std::uint64_t size);

@@ -80,7 +80,7 @@ class GuestBufferTest : public testing::Test {
     const BufferPtr buffer = Make(test, pages, offset, size);
     ASSERT_NE(buffer, nullptr);
     EXPECT_EQ(buffer->size(), size);
-    EXPECT_EQ(buffer->run_count(), count);
+    EXPECT_EQ(buffer->pieces(), count);
     std::vector<std::byte> read(size);
     ASSERT_TRUE(buffer->Read(0, read));
     EXPECT_EQ(std::memcmp(read.data(), expected.data(), size), 0);
@@ -142,7 +142,7 @@ TEST_F(GuestBufferTest, NeighboursBecomeOneRunAndOneMapping) {
     std::vector<GuestPhysAddr> pages;
     for (const std::uint64_t n : test_case.pages) pages.push_back(Page(n));
     const BufferPtr buffer = Make(test, pages, 0, pages.size() * kPageSize);
-    EXPECT_EQ(buffer->run_count(), test_case.runs);
+    EXPECT_EQ(buffer->pieces(), test_case.runs);
     const auto window = Map(*buffer);
     ASSERT_NE(window, nullptr);
     EXPECT_EQ(WindowMappingsInUse(), test_case.runs);
@@ -159,7 +159,7 @@ TEST_F(GuestBufferTest, AdjacentSlotsOfOneFileMapAtOnce) {
   BufferPtr buffer;
   ASSERT_EQ(GuestBuffer::FromRange(memory, GuestPhysAddr(kRam + 100), 3 * kPageSize, buffer),
             MemFault::kNone);
-  EXPECT_EQ(buffer->run_count(), 2u);
+  EXPECT_EQ(buffer->pieces(), 2u);
   const auto window = Map(*buffer);
   ASSERT_NE(window, nullptr);
   EXPECT_EQ(WindowMappingsInUse(), 1u);
@@ -388,7 +388,7 @@ TEST_F(GuestBufferTest, OneGibibyteInPiecesOfEverySize) {
     }
     const BufferPtr buffer = Make(test, pages, 0, kGib);
     ASSERT_NE(buffer, nullptr);
-    EXPECT_EQ(buffer->run_count(), kCount / run);
+    EXPECT_EQ(buffer->pieces(), kCount / run);
     // Its ends, the middle, and across two runs.
     for (const std::uint64_t at : {std::uint64_t{0}, kGib / 2 - 4, kGib - 8, run * kPageSize - 4,
                                    kGib - run * kPageSize - 4}) {

@@ -210,7 +210,7 @@ TEST_F(PageListTest, PagesOfLargePagesAreOneRunEach) {
   std::shared_ptr<const GuestBuffer> buffer;
   ASSERT_EQ(GuestBuffer::FromPages(test_.memory(), pages, 100, 3 * kLarge - 200, buffer),
             MemFault::kNone);
-  EXPECT_EQ(buffer->run_count(), 3u);
+  EXPECT_EQ(buffer->pieces(), 3u);
   const auto window = buffer->Map();
   ASSERT_TRUE(window.ok());
   EXPECT_EQ(WindowMappingsInUse(), 3u);

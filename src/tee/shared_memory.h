@@ -33,6 +33,8 @@ class SharedMemory {
   [[nodiscard]] virtual bool Write(std::uint64_t offset,
                                    std::span<const std::byte> bytes) const = 0;
 
+  // How many kernel mappings Map() takes, about: what it costs.
+  virtual std::uint64_t pieces() const { return 1; }
   // Maps the whole of it. kUnsupported when its memory cannot be mapped: copy instead.
   virtual Result<std::unique_ptr<MappedWindow>> Map() const = 0;
 };

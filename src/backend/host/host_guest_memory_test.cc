@@ -84,6 +84,77 @@ TEST_F(HostGuestMemoryTest, BuffersBeyondTheBudgetOfMappingsAreCopiedAndCounted)
   EXPECT_EQ(guest::WindowMappingsInUse(), 0u) << "a window lasts as long as its registration";
 }
 
+class ScatteredReferencesTest : public HostGuestMemoryTest {
+ protected:
+  static constexpr std::uint64_t kPages = 64;
+
+  ScatteredReferencesTest() {
+    registry_ = std::make_shared<MemoryRegistry>(
+        device_, MemoryRegistry::Modes{.copy_below = CopySlots::kSlotBytes});
+  }
+  // One call: whether its reference was copied.
+  bool IsCopied(const HostMemory& memory) {
+    CopySlots slots;
+    Placement place;
+    EXPECT_EQ(memory.Place(kPageSize, memory.size() - kPageSize, 2, slots, place),
+              tee::code::kSuccess);
+    EXPECT_EQ(place.offset, place.copy != nullptr ? 0u : kPageSize);
+    return place.copy != nullptr;
+  }
+
+  guest::TestMemory test_{kRam, 2 * kPages* kPageSize};
+};
+
+TEST_F(ScatteredReferencesTest, AreCopiedWhileTheirBufferIsNew) {
+  const auto buffer = Scattered(test_.memory(), kPages, kPages * kPageSize);
+  const std::vector<std::byte> before = guest::TestPattern(buffer->size());
+  ASSERT_TRUE(buffer->Write(0, before));
+  {
+    const auto memory = registry_->Register(buffer);
+    ASSERT_TRUE(memory.ok());
+    InvokeOnce(Host(memory), true);
+    for (std::uint32_t n = 1; n < HostMemory::kLargeCopiesBeforeSharing; ++n) {
+      EXPECT_TRUE(IsCopied(Host(memory))) << n;
+      EXPECT_EQ(device_->descriptors(), 0u) << "a copy lasts as long as its call";
+    }
+    EXPECT_TRUE(device_->registered.empty());
+    EXPECT_FALSE(IsCopied(Host(memory)));
+    EXPECT_FALSE(Host(memory).copies());
+    ASSERT_EQ(device_->registered.size(), 1u);
+    EXPECT_EQ(device_->registered[0].length, buffer->size());
+  }
+  EXPECT_EQ(device_->descriptors(), 0u);
+  EXPECT_EQ(device_->mappings(), 0u);
+  std::vector<std::byte> after(buffer->size());
+  ASSERT_TRUE(buffer->Read(0, after));
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    ASSERT_EQ(static_cast<int>(after[i]), (static_cast<int>(before[i]) + 1) % 256) << i;
+  }
+}
+
+TEST_F(ScatteredReferencesTest, AreMappedWhereTheirCopyHasNoRoom) {
+  const auto memory = registry_->Register(Scattered(test_.memory(), kPages, kPages * kPageSize));
+  ASSERT_TRUE(memory.ok());
+  device_->Fail(TEE_IOC_SHM_ALLOC, EIO);
+  EXPECT_FALSE(IsCopied(Host(memory)));
+  EXPECT_FALSE(Host(memory).copies());
+}
+
+TEST_F(ScatteredReferencesTest, OthersAreMappedAtOnce) {
+  std::shared_ptr<const GuestBuffer> contiguous;
+  ASSERT_EQ(
+      GuestBuffer::FromRange(test_.memory(), GuestPhysAddr(kRam), kPages * kPageSize, contiguous),
+      MemFault::kNone);
+  const auto memory = registry_->Register(contiguous);
+  ASSERT_TRUE(memory.ok());
+  EXPECT_FALSE(IsCopied(Host(memory)));
+  // copy=never: guest and TA see each other's writes.
+  registry_ = std::make_shared<MemoryRegistry>(device_, MemoryRegistry::Modes{});
+  const auto shared = registry_->Register(Scattered(test_.memory(), kPages, kPages * kPageSize));
+  ASSERT_TRUE(shared.ok());
+  EXPECT_FALSE(IsCopied(Host(shared)));
+}
+
 TEST_F(HostGuestMemoryTest, MemoryThatTheVmmCopiesReachesTheTee) {
   guest::GuestMemory memory;
   const auto remote = std::make_shared<guest::TestRemote>();

@@ -32,7 +32,11 @@ Error MemoryError(int err, std::string_view what) {
 
 HostMemory::HostMemory(std::shared_ptr<MemoryRegistry> registry,
                        std::shared_ptr<const tee::SharedMemory> guest)
-    : registry_(std::move(registry)), guest_(std::move(guest)), size_(guest_->size()) {}
+    : registry_(std::move(registry)),
+      guest_(std::move(guest)),
+      size_(guest_->size()),
+      scattered_(guest_->pieces() >= kScatteredPieces &&
+                 size_ / guest_->pieces() < kScatteredPieceBytes) {}
 
 HostMemory::~HostMemory() { registry_->Remove(this); }
 
@@ -52,16 +56,29 @@ std::uint32_t HostMemory::EnsureResource() const {
 
 std::uint32_t HostMemory::Place(std::uint64_t offset, std::uint64_t size, std::size_t slot,
                                 CopySlots& slots, Placement& place) const {
-  const bool may_copy = !made_.load(std::memory_order_acquire) &&
-                        size < registry_->modes_.copy_below &&
-                        uses_.fetch_add(1, std::memory_order_relaxed) < kCopiesBeforeSharing;
-  if (may_copy && slots.Obtain(registry_)) {
-    place = {slots.shm_id(), CopySlots::Offset(slot), slots.Use(slot, size).data()};
-    return tee::code::kSuccess;
-  }
+  if (PlaceCopy(size, slot, slots, place)) return tee::code::kSuccess;
   const std::uint32_t made = EnsureResource();
   place = {resource_.id, offset, nullptr};
   return made;
+}
+
+// A copy for this call only, if that is the quicker way. False: not, or there is no room.
+bool HostMemory::PlaceCopy(std::uint64_t size, std::size_t slot, CopySlots& slots,
+                           Placement& place) const {
+  const bool small = size < registry_->modes_.copy_below;
+  if (made_.load(std::memory_order_acquire) || !(small || (scattered_ && registry_->Lazy()))) {
+    return false;
+  }
+  const std::uint32_t limit = small ? kCopiesBeforeSharing : kLargeCopiesBeforeSharing;
+  if (uses_.fetch_add(1, std::memory_order_relaxed) >= limit) return false;
+  if (!small) {
+    const auto [bytes, id] = slots.Borrow(registry_, slot, size);
+    place = {id, 0, bytes.data()};
+    return !bytes.empty();
+  }
+  if (!slots.Obtain(registry_)) return false;
+  place = {slots.shm_id(), CopySlots::Offset(slot), slots.Use(slot, size).data()};
+  return true;
 }
 
 // The TEE's copy of the guest's byte at `offset`; null: it sees the guest's own.
@@ -81,6 +98,9 @@ bool HostMemory::CopyOut(const Placement& place, std::uint64_t offset, std::uint
 }
 
 CopySlots::~CopySlots() {
+  if (lender_ != nullptr) {
+    for (const ShmResource& resource : borrowed_) lender_->Free(resource);
+  }
   if (registry_ == nullptr) return;
   // The next call that gets these pages may be for another TA.
   for (std::size_t slot = 0; slot < used_.size(); ++slot) {
@@ -99,6 +119,15 @@ bool CopySlots::Obtain(const std::shared_ptr<MemoryRegistry>& registry) {
 std::span<std::byte> CopySlots::Use(std::size_t slot, std::uint64_t size) {
   used_[slot] = size;
   return {set_.bounce + Offset(slot), size};
+}
+
+std::pair<std::span<std::byte>, std::int32_t> CopySlots::Borrow(
+    const std::shared_ptr<MemoryRegistry>& registry, std::size_t slot, std::uint64_t size) {
+  auto resource = registry->MakeBounce(size);
+  if (!resource.ok()) return {};
+  lender_ = registry;
+  borrowed_[slot] = resource.value();
+  return {{resource.value().bounce, size}, resource.value().id};
 }
 
 MemoryRegistry::MemoryRegistry(std::shared_ptr<TeeDevice> device, Modes modes)

@@ -14,8 +14,11 @@
 // one call and drops. Registering such a buffer costs two calls into the TEE, each as long as the
 // guest's own; copying it costs next to nothing. So with Modes::copy_below, a reference below that
 // size is copied through memory that is shared once and for all, until its buffer has been used
-// kCopiesBeforeSharing times; then the buffer is registered after all. The GlobalPlatform client
-// API allows both (TEEC_InvokeCommand: contents are synchronised at its begin and end).
+// kCopiesBeforeSharing times; then the buffer is registered after all. Larger references are copied
+// too if the buffer is scattered: its pages would be mapped one by one, which takes longer than
+// copying them a few times. Their copy is a buffer of the TEE's for that one call
+// (kLargeCopiesBeforeSharing times). The GlobalPlatform client API allows all of it
+// (TEEC_InvokeCommand: contents are synchronised at its begin and end).
 //
 // Threading: const methods, any thread. Ownership: a HostMemory owns its device descriptor until
 // it is destroyed or its registry revokes it, after which it stands for nothing (valid() false).
@@ -29,6 +32,7 @@
 #include <mutex>
 #include <span>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "backend/host/tee_device.h"
@@ -66,11 +70,17 @@ class CopySlots {
   static std::uint64_t Offset(std::size_t slot) { return slot * kSlotBytes; }
   // Marks the first `size` bytes of a slot as used: they are wiped in the end.
   std::span<std::byte> Use(std::size_t slot, std::uint64_t size);
+  // Makes memory of `size` bytes for one reference, in place of its slot: its bytes and shm id.
+  // No bytes: there is none.
+  std::pair<std::span<std::byte>, std::int32_t> Borrow(
+      const std::shared_ptr<MemoryRegistry>& registry, std::size_t slot, std::uint64_t size);
 
  private:
-  std::shared_ptr<MemoryRegistry> registry_;
+  std::shared_ptr<MemoryRegistry> registry_;  // with a set
   ShmResource set_;
   std::array<std::uint64_t, tee::kMaxParams> used_{};
+  std::shared_ptr<MemoryRegistry> lender_;  // with anything borrowed
+  std::array<ShmResource, tee::kMaxParams> borrowed_{};
 };
 
 // Where the TEE finds a call's memory reference.
@@ -83,6 +93,11 @@ struct Placement {
 class HostMemory final : public tee::RegisteredMemory {
  public:
   static constexpr std::uint32_t kCopiesBeforeSharing = 8;
+  static constexpr std::uint32_t kLargeCopiesBeforeSharing = 4;
+  // Scattered: as many pieces, of less than so many bytes on average. Where copying begins to be
+  // quicker, docs/performance.md.
+  static constexpr std::uint64_t kScatteredPieces = 8;
+  static constexpr std::uint64_t kScatteredPieceBytes = 12 * 1024;
 
   // Without a resource: it is made when a call needs it, or given by the registry.
   HostMemory(std::shared_ptr<MemoryRegistry> registry,
@@ -110,6 +125,7 @@ class HostMemory final : public tee::RegisteredMemory {
 
   std::uint32_t EnsureResource() const;
   std::byte* Copy(const Placement& place, std::uint64_t offset) const;
+  bool PlaceCopy(std::uint64_t size, std::size_t slot, CopySlots& slots, Placement& place) const;
 
   const std::shared_ptr<MemoryRegistry> registry_;
   // Written once under making_, then constant until the registry takes it away.
@@ -120,6 +136,7 @@ class HostMemory final : public tee::RegisteredMemory {
   std::atomic<bool> revoked_{false};  // set under the registry's mutex
   const std::shared_ptr<const tee::SharedMemory> guest_;
   const std::uint64_t size_;
+  const bool scattered_;
 };
 
 // All memory of one VM on one device: makes it, and can take all of it away at once.

@@ -28,6 +28,7 @@ class ScatteredMemfd final : public tee::SharedMemory {
   std::uint64_t size() const override { return size_; }
   bool Read(std::uint64_t offset, std::span<std::byte> out) const override;
   bool Write(std::uint64_t offset, std::span<const std::byte> bytes) const override;
+  std::uint64_t pieces() const override { return order_.size(); }
   Result<std::unique_ptr<tee::MappedWindow>> Map() const override;
 
   // Tests: what Map() and the copies answer from now on.
