@@ -25,7 +25,6 @@ class HoldingDialect final : public mediator::Dialect {
  public:
   std::span<const mediator::FunctionRange> ranges() const override { return {}; }
   void SetInterrupt(UniqueFd) override {}
-  void CancelCalls() override {}
   void Reset() override {}
 
   void Handle(const mediator::SecureCall& call, mediator::Responder responder) override {

@@ -68,17 +68,18 @@ Status ServeVm(Vm& vm, int socket, int signals) {
   return {};
 }
 
-// Asks the calls inside the TEE to stop. A cancellation is a call into the TEE itself and waits
-// for its turn there, so it must not keep this process: what has not been asked by then ends as
-// the process does.
-void CancelCallsBriefly(Vm& vm) {
-  constexpr auto kPatience = std::chrono::milliseconds(30);
+// Gives the TEE back what the guest has there. The end of the process does so too, but not always:
+// a Linux client that has had more than ten calls at once is kept by the driver, and its sessions
+// with it (docs/compatibility.md). It must not keep this process for long either, since a TA may
+// take as long as it likes: what is not done by then ends as the process does.
+void LeaveTee(Vm& vm) {
+  constexpr auto kPatience = std::chrono::milliseconds(2500);
   try {
-    auto asked = std::make_shared<std::promise<void>>();
-    const std::future<void> done = asked->get_future();
-    std::thread([&vm, asked] {
-      vm.CancelCalls();
-      asked->set_value();
+    auto left = std::make_shared<std::promise<void>>();
+    const std::future<void> done = left->get_future();
+    std::thread([&vm, left] {
+      vm.Leave();
+      left->set_value();
     }).detach();
     done.wait_for(kPatience);
   } catch (const std::system_error&) {
@@ -168,10 +169,9 @@ int Run(Options& options) {
   } else if (!served.ok()) {
     Log(LogLevel::kError, "vm.protocol", {{"error", served.error().message}});
   }
-  CancelCallsBriefly(vm);
+  LeaveTee(vm);
   Log(LogLevel::kInfo, "vm.end", {{"name", config.name}});
-  // The kernel closes every session and gives every page back when the process ends, also those
-  // of calls that are still inside the TEE; waiting for these would only keep them longer.
+  // What is left is of calls that are still inside the TEE. The kernel ends it with them.
   _exit(within_memory && served.ok() ? 0 : kTroubleStatus);
 }
 

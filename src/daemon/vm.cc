@@ -59,9 +59,9 @@ Vm::~Vm() {
   backend_->OnLifeEvent(tee::LifeEvent::kDestroyed, identity_);
 }
 
-void Vm::CancelCalls() {
+void Vm::Leave() {
   if (channel_) channel_->Close();
-  dialect_->CancelCalls();
+  dialect_->Reset();
 }
 
 Status Vm::HandlePacket(int socket, Packet packet) {

@@ -35,8 +35,9 @@ class Vm {
   // there is std::bad_alloc, since neither can be refused.
   Status HandlePacket(int socket, Packet packet);
 
-  // The VM is going away: ends what waits for its memory and asks the calls inside the TEE to stop.
-  void CancelCalls();
+  // The VM is going away: ends what waits for its memory and gives the TEE back what its guest has
+  // there, as a reset does. Takes as long as that; from another thread than HandlePacket().
+  void Leave();
 
  private:
   Status Hello(int socket, const vmm::ControlMessage& message, Packet& packet);

@@ -523,6 +523,16 @@ TEST_F(VmTest, AResetEndsTheGuestsSessions) {
   EXPECT_NE(header_.session, old);
 }
 
+TEST_F(VmTest, LeavingEndsTheGuestsSessions) {
+  SayHello();
+  EXPECT_EQ(SetSlot(0, kRam, kRamBytes, ram_.get()), 0u);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+  EXPECT_EQ(OpenSession(), optee::ret::kOk);
+  ASSERT_EQ(tee_->counters().open_sessions, 2u);
+  vm_->Leave();
+  EXPECT_EQ(tee_->counters().open_sessions, 0u);
+}
+
 TEST_F(VmTest, LifeEventsReachTheTee) {
   SayHello();
   EXPECT_EQ(SendLife(vmm::LifeKind::kPaused), 0u);

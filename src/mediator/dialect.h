@@ -4,7 +4,7 @@
 // Threading: Handle() is called on the thread that serves the calling vCPU, for several vCPUs at
 // once; it replies through the Responder, now or later, from any thread. Reset() comes from the
 // control thread while vCPUs stand still. Ownership: a dialect borrows guest memory and backend.
-// Want of memory: Handle(), CancelCalls() and Reset() do not throw. A call for which there is no
+// Want of memory: Handle() and Reset() do not throw. A call for which there is no
 // memory is answered so, in the ABI's way.
 #pragma once
 
@@ -32,9 +32,8 @@ class Dialect {
   virtual void Handle(const SecureCall& call, Responder responder) = 0;
   // An eventfd: each write of 1 raises the guest's notification interrupt once.
   virtual void SetInterrupt(UniqueFd eventfd) = 0;
-  // Asks every call that is inside the TEE to stop; they end through their own replies.
-  virtual void CancelCalls() = 0;
-  // The guest restarts: forget everything it set up, end its calls and sessions.
+  // The guest restarts or is gone: forget everything it set up, end its calls and sessions. Waits
+  // for what is inside the TEE, but not for ever.
   virtual void Reset() = 0;
 };
 

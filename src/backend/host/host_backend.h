@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // HostBackend: a VM's TEE is the host's own, through the TEE subsystem's /dev/teeN.
 //
-// One open file per VM: sessions and shared memory die with it, whatever happens to vteed.
+// One open file per VM: shared memory dies with it, whatever happens to vteed, and sessions do
+// unless Linux keeps the client (docs/compatibility.md, row 22), which is why leaving closes them.
 //
 // Threading: as tee/session_tee.h; calls of different threads run side by side in the kernel.
 // Ownership: owns the device. Memory it registered may outlive it but then stands for nothing.

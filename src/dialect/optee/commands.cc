@@ -304,11 +304,6 @@ void Commands::CancelOperation(const OperationTable::Operation& operation) {
                                       : tee_.RequestCancel(operation.session, operation.id));
 }
 
-void Commands::CancelAll() {
-  operations_.ForEach(
-      [this](const OperationTable::Operation& operation) { CancelOperation(operation); });
-}
-
 void Commands::EndOrphan(const Session& session) {
   if (session.internal != nullptr) return;
   tee::CallContext context{};  // nobody is there to answer upcalls

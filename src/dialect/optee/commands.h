@@ -40,9 +40,6 @@ class Commands {
   ShmRegistry& shm() { return shm_; }
   const SessionTable& sessions() const { return sessions_; }
 
-  // Asks every operation inside the TEE to stop; they end through their own calls.
-  void CancelAll();
-
   // Asks the TEE to stop one call, if it is there.
   void CancelCall(tee::OperationId operation);
 

@@ -36,7 +36,6 @@ class OpteeDialect final : public mediator::Dialect, private mediator::GuestTong
   std::span<const mediator::FunctionRange> ranges() const override;
   void Handle(const mediator::SecureCall& call, mediator::Responder responder) override;
   void SetInterrupt(UniqueFd eventfd) override;
-  void CancelCalls() override { commands_.CancelAll(); }
   void Reset() override;
 
   // Before the first call. Without one, nothing is recorded.
