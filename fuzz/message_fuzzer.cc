@@ -12,6 +12,7 @@
 #include "dialect/optee/optee_dialect.h"
 #include "fuzz_input.h"
 #include "hostile_guest.h"
+#include "nothing_left.h"
 #include "tee/upcalls.h"
 
 namespace vtee::optee {
@@ -100,11 +101,9 @@ void RunOne(Input input) {
     HostileGuest guest(dialect);
     Drive(guest, steps);
     guest.Reset();
-    Require(dialect.session_count() == 0 && dialect.shm_count() == 0);
+    RequireNothingKept(dialect);
   }
-  const backend::FakeCounters counters = tee.counters();
-  Require(counters.open_sessions == 0 && counters.registered_memories == 0);
-  Require(counters.calls_in_flight == 0);
+  RequireNothingLeft(tee);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "fuzz_input.h"
 #include "guest/test_memory.h"
 #include "mediator/test_reply_port.h"
+#include "nothing_left.h"
 
 namespace vtee::optee {
 namespace {
@@ -127,11 +128,9 @@ void RunOne(const std::uint8_t* data, std::size_t size) {
       call.thread.join();
       Require(call.port.protocol_errors() == 0);
     }
-    Require(dialect.session_count() == 0 && dialect.shm_count() == 0);
+    RequireNothingKept(dialect);
   }
-  const backend::FakeCounters counters = tee.counters();
-  Require(counters.open_sessions == 0 && counters.registered_memories == 0);
-  Require(counters.calls_in_flight == 0);
+  RequireNothingLeft(tee);
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
   char* data() const { return static_cast<char*>(data_); }
+  std::size_t size() const { return size_; }
 
  private:
   UniqueFd fd_{memfd_create("ram", MFD_CLOEXEC)};
@@ -56,6 +57,7 @@ class PrivateRam {
   PrivateRam(const PrivateRam&) = delete;
   PrivateRam& operator=(const PrivateRam&) = delete;
   char* data() const { return static_cast<char*>(data_); }
+  std::size_t size() const { return size_; }
 
  private:
   std::size_t size_;
@@ -123,6 +125,15 @@ class KvmShimTest : public testing::Test {
     vm_fd_ = Vm();
     vcpu_fd_ = Vcpu(vm_fd_, 0);
     vcpu_ = &kvm_.vcpu(vcpu_fd_);
+  }
+  // A VM whose slot 0 is `ram`, both known to its vteed from a first run on.
+  template <typename Ram>
+  FakeVteed* MakeVmWith(const Ram& ram) {
+    Start();
+    MakeVm();
+    EXPECT_EQ(SetSlot(vm_fd_, 0, 0x40000000, ram.size(), ram.data()), 0);
+    RunToEnd(vcpu_fd_);
+    return broker_->vteed(0);
   }
   // As a VMM does that lets go of its VM: the shim ends what it has for it, threads too.
   void EndVm() {

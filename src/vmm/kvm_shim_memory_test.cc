@@ -47,12 +47,8 @@ std::uint64_t LastRegion(FakeVteed& vteed) {
 }
 
 TEST_F(KvmShimTest, PrivateRamIsCopiedWhileItsSlotIsThere) {
-  Start();
-  MakeVm();
   const PrivateRam ram(4 * kMib);
-  ASSERT_EQ(SetSlot(vm_fd_, 0, 0x40000000, 4 * kMib, ram.data()), 0);
-  RunToEnd(vcpu_fd_);
-  FakeVteed* vteed = broker_->vteed(0);
+  FakeVteed* vteed = MakeVmWith(ram);
   ASSERT_EQ(vteed->events().size(), 2u);
   EXPECT_EQ(vteed->events()[0].type, ControlType::kMemoryChannel) << "before the slot";
   const std::uint64_t region = LastRegion(*vteed);
@@ -130,12 +126,8 @@ TEST_F(KvmShimTest, SlotsMoveWhileCallsRun) {
 
 TEST_F(KvmShimTest, ARefusedSlotIsNotCopied) {
   options_.ack_status = 1;
-  Start();
-  MakeVm();
   const PrivateRam ram(4 * kMib);
-  ASSERT_EQ(SetSlot(vm_fd_, 0, 0x40000000, 4 * kMib, ram.data()), 0);
-  RunToEnd(vcpu_fd_);
-  FakeVteed* vteed = broker_->vteed(0);
+  FakeVteed* vteed = MakeVmWith(ram);
   const MemoryPiece piece{LastRegion(*vteed), 0, 1};
   const auto answer = AskForMemory(vteed->memory_fd(), MemoryOp::kRead, std::span(&piece, 1));
   ASSERT_TRUE(answer);
@@ -144,21 +136,13 @@ TEST_F(KvmShimTest, ARefusedSlotIsNotCopied) {
 }
 
 TEST_F(KvmShimTest, SharedRamNeedsNoMemoryChannel) {
-  Start();
-  MakeVm();
   const Memory ram(4 * kMib);
-  ASSERT_EQ(SetSlot(vm_fd_, 0, 0x40000000, 4 * kMib, ram.data()), 0);
-  RunToEnd(vcpu_fd_);
-  EXPECT_THAT(broker_->vteed(0)->EventsOf(ControlType::kMemoryChannel), IsEmpty());
+  EXPECT_THAT(MakeVmWith(ram)->EventsOf(ControlType::kMemoryChannel), IsEmpty());
 }
 
 TEST_F(KvmShimTest, AForkedChildServesNoMemory) {
-  Start();
-  MakeVm();
   const PrivateRam ram(4 * kMib);
-  ASSERT_EQ(SetSlot(vm_fd_, 0, 0x40000000, 4 * kMib, ram.data()), 0);
-  RunToEnd(vcpu_fd_);
-  FakeVteed* vteed = broker_->vteed(0);
+  FakeVteed* vteed = MakeVmWith(ram);
   int release[2];
   ASSERT_EQ(pipe(release), 0);
   const pid_t child = fork();

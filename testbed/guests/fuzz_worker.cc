@@ -69,12 +69,7 @@ bool Worker::Stalled(std::uint64_t now, std::uint64_t patience) const {
 
 Registers Worker::Secure(std::uint32_t id, std::uint32_t a1, std::uint32_t a2, std::uint32_t a3,
                          std::uint32_t a4, std::uint32_t a5) {
-  Registers registers;
-  for (std::uint64_t& x : registers.x) x = random_.Next();
-  const std::uint32_t low[] = {id, a1, a2, a3, a4, a5};
-  for (unsigned i = 0; i < 6; ++i) {
-    registers.x[i] = (registers.x[i] & 0xFFFFFFFF00000000) | low[i];
-  }
+  Registers registers = CallRegisters(random_, {id, a1, a2, a3, a4, a5});
   last_ = registers;
   __atomic_store_n(&called_at_, Microseconds(), __ATOMIC_RELAXED);
   Call(registers, random_.OneIn(2));

@@ -62,6 +62,15 @@ const Machine& TheMachine() { return g_machine; }
 
 void Call(Registers& registers, bool hvc) { CallSecure(&registers, hvc ? 1 : 0); }
 
+Registers CallRegisters(Random& random, const std::uint32_t (&low)[6]) {
+  Registers registers;
+  for (std::uint64_t& x : registers.x) x = random.Next();
+  for (unsigned i = 0; i < 6; ++i) {
+    registers.x[i] = (registers.x[i] & 0xFFFFFFFF00000000) | low[i];
+  }
+  return registers;
+}
+
 void PowerOff() {
   if (!g_failed) Print("DONE\n");
   for (;;) Psci(kPsciSystemOff);

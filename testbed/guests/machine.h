@@ -114,6 +114,10 @@ class Random {
   std::uint64_t state_;
 };
 
+// Registers with these words in the low halves of x0 to x5 and random bits in all the rest, where
+// nobody may look for anything.
+Registers CallRegisters(Random& random, const std::uint32_t (&low)[6]);
+
 // ---- verdicts ----
 // What the names of the verdicts from now on begin with; lasts as long as the guest.
 void Chapter(const char* name);

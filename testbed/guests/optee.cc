@@ -78,12 +78,7 @@ Client::Client(std::uint64_t seed) : hvc(TheMachine().hvc), random_(seed) {}
 
 Registers Client::Secure(std::uint32_t id, std::uint32_t a1, std::uint32_t a2, std::uint32_t a3,
                          std::uint32_t a4, std::uint32_t a5) {
-  Registers registers;
-  for (std::uint64_t& x : registers.x) x = random_.Next();
-  const std::uint32_t low[] = {id, a1, a2, a3, a4, a5};
-  for (unsigned i = 0; i < 6; ++i) {
-    registers.x[i] = (registers.x[i] & 0xFFFFFFFF00000000) | low[i];
-  }
+  Registers registers = CallRegisters(random_, {id, a1, a2, a3, a4, a5});
   const Registers before = registers;
   Call(registers, hvc);
   // SMCCC 1.1: a call leaves x4 to x17 as they were.
