@@ -4,7 +4,7 @@
  *
  * Threading: a thread for each vCPU, and the main thread, which alone pauses, resets and ends the
  * machine. Who wants a vCPU back sets its kvm_run.immediate_exit and sends its thread a signal.
- * Errors end the VMM with a sentence. Not supported: disks, networks, hosts without GICv3. */
+ * Errors end it with a sentence. Not supported: disks, networks, GICv2, a window, host_address. */
 #pragma once
 
 #include <err.h>
