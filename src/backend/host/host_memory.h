@@ -97,7 +97,7 @@ class HostMemory final : public tee::RegisteredMemory {
   // Scattered: as many pieces, of less than so many bytes on average. Where copying begins to be
   // quicker, docs/performance.md.
   static constexpr std::uint64_t kScatteredPieces = 8;
-  static constexpr std::uint64_t kScatteredPieceBytes = 12 * 1024;
+  static constexpr std::uint64_t kScatteredPieceBytes = std::uint64_t{12} * 1024;
 
   // Without a resource: it is made when a call needs it, or given by the registry.
   HostMemory(std::shared_ptr<MemoryRegistry> registry,
