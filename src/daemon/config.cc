@@ -275,6 +275,8 @@ Status ParseConfig(std::string_view text, std::string_view name, Config& config)
                      {"max_sessions", reader.Number(policy.max_sessions, 1, kMax32)},
                      {"max_shm_objects", reader.Number(policy.max_shm_objects, 1, kMax32)},
                      {"max_shm_bytes", reader.Number(policy.max_shm_bytes, 4096, kMax64)},
+                     {"pseudo_tas", reader.Uuids(policy.pseudo_applications)},
+                     {"max_pseudo_ta_bytes", reader.Number(policy.max_pseudo_bytes, 0, 1 << 30)},
                      {"park_after_us", reader.Number(policy.park_after_us, 1, 1'000'000)},
                  })},
   };

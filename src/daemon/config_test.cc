@@ -59,6 +59,8 @@ max_calls = 254
 max_sessions = 5
 max_shm_objects = 6
 max_shm_bytes = 1_048_576
+pseudo_tas = ["d96a5b40-c3e5-21e3-8794-1002a5d5c61b"]
+max_pseudo_ta_bytes = 65_536
 park_after_us = 1000000
 )",
                                     "f", config);
@@ -82,6 +84,8 @@ park_after_us = 1000000
   EXPECT_EQ(config.policy.max_sessions, 5u);
   EXPECT_EQ(config.policy.max_shm_objects, 6u);
   EXPECT_EQ(config.policy.max_shm_bytes, 1u << 20);
+  EXPECT_EQ(config.policy.pseudo_applications.size(), 1u);
+  EXPECT_EQ(config.policy.max_pseudo_bytes, 65536u);
   EXPECT_EQ(config.policy.park_after_us, 1000000u);
 }
 
@@ -135,6 +139,7 @@ const BadCase kBad[] = {
     {"SessionsTooMany", "[policy]\nmax_sessions = 2147483648", "f:2:16: ", "to 2147483647"},
     {"ObjectsZero", "[policy]\nmax_shm_objects = 0", "f:2:19: ", "from 1 to"},
     {"BytesLessThanAPage", "[policy]\nmax_shm_bytes = 4095", "f:2:17: ", "from 4096 to"},
+    {"PseudoBytesTooMany", "[policy]\nmax_pseudo_ta_bytes = 1073741825", "f:2:23: ", "from 0 to"},
     {"BytesTooBigForToml", "[policy]\nmax_shm_bytes = 9223372036854775808", "f:2:", ""},
     {"TableWithoutAName", "[=]", "f:1:", ""},
     {"ControlCharacter", "name = \"x\"\n[\x01]", "f:2:2: ", ""},

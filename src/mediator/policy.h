@@ -22,6 +22,10 @@ struct Policy {
   std::uint32_t max_sessions = 1024;
   std::uint32_t max_shm_objects = 65536;     // registered buffers
   std::uint64_t max_shm_bytes = 4ull << 30;  // all registered buffers together
+  // Pseudo-TAs beside those that are known (dialect/optee/pseudo_memory.h), and the bytes of
+  // buffers that the guest's calls of any of them may involve at one time; at most 1 GiB.
+  std::set<tee::Uuid> pseudo_applications;
+  std::uint64_t max_pseudo_bytes = 1ull << 20;
   std::uint32_t park_after_us = 0;  // how long a call may hold its vCPU; 0: as fits the machine
 
   // A driver that starts ends what the one before it left (sessions, buffers, calls).

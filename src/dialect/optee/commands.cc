@@ -30,6 +30,7 @@ Commands::Commands(const guest::GuestMemory& memory, tee::SessionTee& tee,
       setup_(setup),
       notifier_(notifier),
       shm_(policy),
+      pseudo_memory_(policy),
       sessions_(policy.max_sessions),
       enumeration_(tee, policy),
       random_(enumeration_),
@@ -160,10 +161,21 @@ Commands::Answer Commands::OpenSession(CallSlot& slot, MsgParams params, const A
 
 tee::Outcome Commands::OpenInTee(CallSlot& slot, const tee::OpenRequest& request,
                                  tee::Params& params, tee::SessionId& session) {
+  const auto mapped = pseudo_memory_.Take(request.application, params);
+  if (!mapped) return FromTee(tee::code::kOutOfMemory);
   RpcEngine rpc(slot, memory_, setup_);
   tee::CallContext context{&rpc, slot.operation};
   const OperationTable::Inside inside(operations_, slot.call->index(), slot.operation);
   return tee_.OpenSession(context, request, params, session);
+}
+
+tee::Outcome Commands::InvokeInTee(CallSlot& slot, const Session& session, std::uint32_t command,
+                                   tee::Params& params) {
+  const auto mapped = pseudo_memory_.Take(session.application, params);
+  if (!mapped) return FromTee(tee::code::kOutOfMemory);
+  RpcEngine rpc(slot, memory_, setup_);
+  tee::CallContext context{&rpc, slot.operation};
+  return tee_.Invoke(context, session.backend, command, params);
 }
 
 InternalApplication* Commands::Internal(CallSlot& slot, const tee::Uuid& application) {
@@ -204,12 +216,12 @@ Commands::Answer Commands::Invoke(CallSlot& slot, const MsgHeader& header, MsgPa
       return answer;
     }
     const Session& session = *use.session();
-    RpcEngine rpc(slot, memory_, setup_);
-    tee::CallContext context{&rpc, slot.operation};
     if (session.internal != nullptr) {
+      RpcEngine rpc(slot, memory_, setup_);
+      tee::CallContext context{&rpc, slot.operation};
       answer.outcome = session.internal->Invoke(context, header.func, ta);
     } else {
-      answer.outcome = tee_.Invoke(context, session.backend, header.func, ta.params());
+      answer.outcome = InvokeInTee(slot, session, header.func, ta.params());
     }
   }
   slot.call->WhileGuestIsThere([&] { static_cast<void>(ta.WriteBack(arg.At(sizeof(MsgHeader)))); });

@@ -19,6 +19,7 @@
 #include "dialect/optee/notifier.h"
 #include "dialect/optee/operation_table.h"
 #include "dialect/optee/profile.h"
+#include "dialect/optee/pseudo_memory.h"
 #include "dialect/optee/random_numbers.h"
 #include "dialect/optee/session_table.h"
 #include "dialect/optee/shm_registry.h"
@@ -90,6 +91,8 @@ class Commands {
   Answer OpenSession(CallSlot& slot, MsgParams params, const ArgMemory& arg);
   tee::Outcome OpenInTee(CallSlot& slot, const tee::OpenRequest& request, tee::Params& params,
                          tee::SessionId& session);
+  tee::Outcome InvokeInTee(CallSlot& slot, const Session& session, std::uint32_t command,
+                           tee::Params& params);
   InternalApplication* Internal(CallSlot& slot, const tee::Uuid& application);
   Answer OpenInternal(CallSlot& slot, const tee::Uuid& uuid, InternalApplication& application);
   Answer Invoke(CallSlot& slot, const MsgHeader& header, MsgParams params, const ArgMemory& arg);
@@ -108,6 +111,7 @@ class Commands {
   const GuestSetup& setup_;
   Notifier& notifier_;
   ShmRegistry shm_;
+  PseudoMemory pseudo_memory_;
   SessionTable sessions_;
   DeviceEnumeration enumeration_;
   RandomNumbers random_;
