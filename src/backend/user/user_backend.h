@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// UserBackend: a TEE of sandboxed processes, private to this VM, that runs OP-TEE's TAs (src/ta).
+//
+// Threading: as tee::Backend. Memory it registered is copied into and out of TAs, never mapped, so
+// that a TA sees no more of the guest than it is given, and none of it changes under its hands.
+// Not supported: pseudo-TAs that stand for devices.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "ta/core/tee_core.h"
+#include "tee/backend.h"
+
+namespace vtee::backend {
+
+struct UserBackendOptions {
+  bool development_keys = false;        // OP-TEE's public ones: tests and demonstrations only
+  std::vector<std::string> key_files;   // PEM
+  std::vector<std::string> ta_folders;
+  bool guest_tas = true;
+};
+
+class UserBackend final : public tee::Backend, public tee::SessionTee {
+ public:
+  static Result<std::unique_ptr<UserBackend>> Open(const UserBackendOptions& options);
+  ~UserBackend() override;
+  UserBackend(const UserBackend&) = delete;
+  UserBackend& operator=(const UserBackend&) = delete;
+
+  const tee::BackendCapabilities& capabilities() const override { return capabilities_; }
+  tee::SessionTee* sessions() override { return this; }
+  void OnLifeEvent(tee::LifeEvent event, const tee::VmIdentity& vm) override;
+
+  tee::Outcome OpenSession(tee::CallContext& context, const tee::OpenRequest& request,
+                           tee::Params& params, tee::SessionId& session) override;
+  tee::Outcome Invoke(tee::CallContext& context, tee::SessionId session, std::uint32_t command,
+                      tee::Params& params) override;
+  tee::Outcome CloseSession(tee::CallContext& context, tee::SessionId session) override;
+  tee::Outcome RequestCancel(tee::SessionId session, tee::OperationId operation) override;
+  tee::Outcome RequestCancelOpen(tee::OperationId operation) override;
+  Result<std::unique_ptr<tee::RegisteredMemory>> RegisterMemory(
+      std::shared_ptr<const tee::SharedMemory> memory) override;
+
+ private:
+  class Operation;
+  explicit UserBackend(ta::TeeOptions options);
+
+  tee::BackendCapabilities capabilities_;
+  ta::TeeCore core_;
+  std::mutex mutex_;
+  std::map<tee::OperationId, ta::Cancellation*> operations_;
+};
+
+}  // namespace vtee::backend

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// vtee-ta: runs the code of one TA instance for vteed, in an arena that both map.
+//
+//   vtee-ta ARENA-SIZE      with the arena as descriptor 3
+//
+// Started by vteed, never by hand. An AArch64 program without C library: native on arm64, under
+// qemu-user elsewhere. It holds no keys and decides nothing; see channel.h.
+// One thread. Ends with status 1 when it cannot start.
+#include <linux/futex.h>
+#include <linux/prctl.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runner/access_check.h"
+#include "runner/channel.h"
+#include "runner/linux_calls.h"
+
+extern "C" {
+std::uint64_t EnterTa(const std::uint64_t args[6]);
+[[noreturn]] void LeaveTa(std::uint64_t result);
+void SyscallEntry();
+
+// GCC makes calls to these out of loops and assignments.
+void* memcpy(void* to, const void* from, std::size_t size) {
+  auto* out = static_cast<volatile char*>(to);
+  const auto* in = static_cast<const char*>(from);
+  while (size-- != 0) *out++ = *in++;
+  return to;
+}
+void* memset(void* to, int value, std::size_t size) {
+  auto* out = static_cast<volatile char*>(to);
+  while (size-- != 0) *out++ = static_cast<char>(value);
+  return to;
+}
+}
+
+namespace vtee::runner {
+namespace {
+
+// What SyscallEntry stores.
+struct CallFrame {
+  std::uint64_t x[9];
+  std::uint64_t sp;
+  std::uint64_t fp;
+  std::uint64_t lr;
+};
+static_assert(sizeof(CallFrame) == 96);
+
+constexpr std::uint64_t kReturn = 0;       // utee_return
+constexpr std::uint64_t kCheckAccess = 8;  // utee_check_access_rights
+
+// struct ucontext of arm64: the mcontext follows 128 bytes of signal mask.
+struct UserContext {
+  std::uint64_t flags;
+  std::uint64_t link;
+  std::uint64_t stack[3];
+  std::uint8_t mask[136];  // and padding to 16 bytes
+  std::uint64_t fault_address;
+  std::uint64_t regs[34];
+};
+static_assert(offsetof(UserContext, fault_address) == 176);
+
+alignas(16) std::uint8_t signal_stack[16384];
+
+Channel& channel() { return *reinterpret_cast<Channel*>(kChannelAddress); }
+
+void HandOver(Event event) {
+  Channel& shared = channel();
+  shared.event = static_cast<std::uint32_t>(event);
+  shared.turn.store(static_cast<std::uint32_t>(Turn::kCore), std::memory_order_seq_cst);
+  if (shared.core_sleeps.load(std::memory_order_seq_cst) != 0) {
+    LinuxCall(__NR_futex, reinterpret_cast<std::uint64_t>(&shared.turn), FUTEX_WAKE, 1);
+  }
+}
+
+void AwaitTurn() {
+  constexpr auto kCore = static_cast<std::uint32_t>(Turn::kCore);
+  Channel& shared = channel();
+  for (std::uint32_t spins = shared.runner_spins; spins != 0; --spins) {
+    if (shared.turn.load(std::memory_order_acquire) != kCore) return;
+    asm volatile("yield");
+  }
+  shared.runner_sleeps.store(1, std::memory_order_seq_cst);
+  while (shared.turn.load(std::memory_order_seq_cst) == kCore) {
+    LinuxCall(__NR_futex, reinterpret_cast<std::uint64_t>(&shared.turn), FUTEX_WAIT, kCore, 0);
+  }
+  shared.runner_sleeps.store(0, std::memory_order_seq_cst);
+}
+
+void FlushInstructions(std::uint64_t start, std::uint64_t size) {
+  // Lines are at least 4 bytes in theory and 16 in practice; this is no hot path.
+  for (std::uint64_t at = start; at < start + size; at += 16) {
+    asm volatile("dc cvau, %0" ::"r"(at) : "memory");
+  }
+  asm volatile("dsb ish" ::: "memory");
+  for (std::uint64_t at = start; at < start + size; at += 16) {
+    asm volatile("ic ivau, %0" ::"r"(at) : "memory");
+  }
+  asm volatile("dsb ish\n\tisb" ::: "memory");
+}
+
+void Protect(Channel& shared) {
+  const std::uint64_t address = shared.args[0];
+  const std::uint64_t size = shared.args[1];
+  const std::uint64_t protection = shared.args[2];
+  if ((protection & PROT_EXEC) != 0) FlushInstructions(address, size);
+  const long result = LinuxCall(__NR_mprotect, address, size, protection);
+  shared.args[0] = static_cast<std::uint64_t>(-result);
+}
+
+// Does what the core wants until it is something for the caller.
+Request NextRequest() {
+  for (;;) {
+    AwaitTurn();
+    Channel& shared = channel();
+    const auto request = static_cast<Request>(shared.request);
+    if (request != Request::kProtect) return request;
+    // The instructions are made visible through a mapping that can be read.
+    if ((shared.args[2] & PROT_EXEC) != 0) {
+      LinuxCall(__NR_mprotect, shared.args[0], shared.args[1], PROT_READ);
+    }
+    Protect(shared);
+    HandOver(Event::kDone);
+  }
+}
+
+extern "C" std::uint64_t HandleSyscall(const CallFrame* frame) {
+  if (frame->x[8] == kReturn) LeaveTa(frame->x[0]);
+  Channel& shared = channel();
+  if (frame->x[8] == kCheckAccess) {
+    return CheckAccess(shared.regions, shared.region_count, frame->x[0], frame->x[1], frame->x[2]);
+  }
+  for (int i = 0; i < 9; ++i) shared.regs[i] = frame->x[i];
+  shared.ta_sp = frame->sp;
+  shared.ta_fp = frame->fp;
+  shared.ta_lr = frame->lr;
+  HandOver(Event::kSyscall);
+  if (NextRequest() != Request::kResult) Exit(1);
+  return channel().args[0];
+}
+
+// A TA that faults is not run any more: the core ends this process.
+void OnSignal(int signal, const void*, const UserContext* context) {
+  Channel& shared = channel();
+  shared.signal = static_cast<std::uint32_t>(signal);
+  shared.fault_address = context->fault_address;
+  for (int i = 0; i < 34; ++i) shared.fault_regs[i] = context->regs[i];
+  HandOver(Event::kFault);
+  NextRequest();
+  Exit(1);
+}
+
+bool CatchSignals() {
+  struct {
+    void* base;
+    int flags;
+    std::uint64_t size;
+  } stack{signal_stack, 0, sizeof(signal_stack)};
+  if (LinuxCall(__NR_sigaltstack, reinterpret_cast<std::uint64_t>(&stack), 0) != 0) return false;
+  struct {
+    void (*handler)(int, const void*, const UserContext*);
+    std::uint64_t flags;
+    void* restorer;
+    std::uint64_t mask;
+  } action{OnSignal, SA_SIGINFO | SA_ONSTACK | SA_NODEFER, nullptr, 0};
+  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) {
+    if (LinuxCall(__NR_rt_sigaction, static_cast<std::uint64_t>(signal),
+                  reinterpret_cast<std::uint64_t>(&action), 0, sizeof(action.mask)) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::uint64_t ParseSize(const char* text) {
+  std::uint64_t value = 0;
+  for (; *text >= '0' && *text <= '9'; ++text) {
+    value = value * 10 + static_cast<std::uint64_t>(*text - '0');
+    if (value > kMaxArenaSize) return 0;
+  }
+  return *text == '\0' ? value : 0;
+}
+
+bool MapArena(std::uint64_t size) {
+  const long base = LinuxCall(__NR_mmap, kArenaBase, size, PROT_NONE, MAP_SHARED | MAP_FIXED,
+                              kArenaFd, 0);
+  if (base != static_cast<long>(kArenaBase)) return false;
+  if (LinuxCall(__NR_mprotect, kThunkAddress, kPage * (1 + kChannelPages),
+                PROT_READ | PROT_WRITE) != 0) {
+    return false;
+  }
+  auto* thunk = reinterpret_cast<std::uint32_t*>(kThunkAddress);
+  thunk[0] = 0x58000050;  // ldr x16, .+8
+  thunk[1] = 0xD61F0200;  // br x16
+  *reinterpret_cast<std::uint64_t*>(thunk + 2) = reinterpret_cast<std::uint64_t>(&SyscallEntry);
+  FlushInstructions(kThunkAddress, 16);
+  return LinuxCall(__NR_mprotect, kThunkAddress, kPage, PROT_READ | PROT_EXEC) == 0;
+}
+
+}  // namespace
+
+extern "C" [[noreturn]] void RunnerMain(long argc, const char* const* argv) {
+  const std::uint64_t size = argc == 2 ? ParseSize(argv[1]) : 0;
+  if (size < kPage * (1 + kChannelPages) || size % kPage != 0) Exit(1);
+  LinuxCall(__NR_prctl, PR_SET_DUMPABLE, 0);
+  LinuxCall(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1);
+  if (!MapArena(size) || !CatchSignals()) Exit(1);
+  HandOver(Event::kReady);
+  for (;;) {
+    if (NextRequest() != Request::kEnter) Exit(1);
+    std::uint64_t args[6];
+    for (int i = 0; i < 6; ++i) args[i] = channel().args[i];
+    const std::uint64_t result = EnterTa(args);
+    channel().regs[0] = result;
+    HandOver(Event::kReturn);
+  }
+}
+
+}  // namespace vtee::runner

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ta/core/tee_core.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/unique_fd.h"
+#include "ta/core/guest_ta.h"
+#include "ta/pta/system_pta.h"
+
+namespace vtee::ta {
+namespace {
+
+constexpr tee::Outcome kDone{};
+
+tee::Outcome FromTee(std::uint32_t code) { return {code, tee::Origin::kTee}; }
+
+// Until there is state on a disk: versions are kept as long as the TEE runs.
+class VersionsInMemory : public VersionStore {
+ public:
+  std::optional<std::uint32_t> Raise(Kind kind, const tee::Uuid& uuid,
+                                     std::uint32_t version) override {
+    const std::lock_guard lock(mutex_);
+    std::uint32_t& newest = newest_[{kind, uuid}];
+    newest = std::max(newest, version);
+    return newest;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::pair<Kind, tee::Uuid>, std::uint32_t> newest_;
+};
+
+}  // namespace
+
+std::uint32_t PseudoTa::Open(Call&, TaInstance*, EntryParams&) { return tee::code::kSuccess; }
+void PseudoTa::Close(std::uint32_t) {}
+
+// The right to run an instance; waits for it.
+class TeeCore::Turn {
+ public:
+  Turn(TeeCore& core, Call& call, TaInstance& instance)
+      : core_(core), call_(call), instance_(instance) {
+    std::unique_lock lock(core_.mutex_);
+    if (core_.WouldWaitForItself(call, instance)) return;
+    call_.waits_for = &instance_;
+    core_.changed_.wait(lock, [&] {
+      return instance_.owner == nullptr || core_.WouldWaitForItself(call_, instance_);
+    });
+    call_.waits_for = nullptr;
+    if (instance_.owner != nullptr) return;
+    instance_.owner = &call_;
+    ++call_.depth;
+    granted_ = true;
+  }
+  ~Turn() {
+    if (!granted_) return;
+    {
+      const std::lock_guard lock(core_.mutex_);
+      instance_.owner = nullptr;
+      --call_.depth;
+    }
+    core_.changed_.notify_all();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  bool granted() const { return granted_; }
+
+ private:
+  TeeCore& core_;
+  Call& call_;
+  TaInstance& instance_;
+  bool granted_ = false;
+};
+
+TeeCore::TeeCore(TeeOptions options)
+    : options_(std::move(options)), versions_(std::make_unique<VersionsInMemory>()) {
+  if (getrandom(device_id_.octets.data(), device_id_.octets.size(), 0) < 0) device_id_ = {};
+  AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
+}
+
+TeeCore::~TeeCore() { KillAll(); }
+
+void TeeCore::AddPseudoTa(const tee::Uuid& uuid, std::unique_ptr<PseudoTa> application) {
+  pseudo_tas_[uuid] = std::move(application);
+}
+
+void TeeCore::KillAll() {
+  const std::lock_guard lock(mutex_);
+  ending_ = true;
+  for (const auto& instance : instances_) instance->Kill();
+}
+
+// Follows who waits for whom: each call waits for one instance, which one call has.
+bool TeeCore::WouldWaitForItself(const Call& call, const TaInstance& instance) const {
+  const TaInstance* next = &instance;
+  while (next != nullptr && next->owner != nullptr) {
+    if (next->owner == &call) return true;
+    next = next->owner->waits_for;
+  }
+  return false;
+}
+
+std::uint32_t TeeCore::NewSessionId() {
+  while (next_session_ == 0 || sessions_.contains(next_session_)) ++next_session_;
+  return next_session_++;
+}
+
+std::shared_ptr<TeeCore::Session> TeeCore::FindSession(std::uint32_t id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = sessions_.find(id);
+  return found == sessions_.end() ? nullptr : found->second;
+}
+
+tee::Outcome TeeCore::OpenPseudo(Call& call, TaInstance* caller, PseudoTa& application,
+                                 const ClientIdentity& client, EntryParams& params,
+                                 std::uint32_t& session) {
+  const std::uint32_t code = application.Open(call, caller, params);
+  if (code != tee::code::kSuccess) return {code, tee::Origin::kTrustedApp};
+  const std::lock_guard lock(mutex_);
+  auto opened = std::make_shared<Session>();
+  opened->id = NewSessionId();
+  opened->client = client;
+  opened->pseudo = &application;
+  session = opened->id;
+  sessions_[session] = std::move(opened);
+  return kDone;
+}
+
+tee::Outcome TeeCore::OpenSession(Call& call, Cancellation& cancellation, TaInstance* caller,
+                                  const ClientIdentity& client, const tee::Uuid& uuid,
+                                  EntryParams& params, std::uint32_t& session) {
+  const auto pseudo = pseudo_tas_.find(uuid);
+  if (pseudo != pseudo_tas_.end()) {
+    return OpenPseudo(call, caller, *pseudo->second, client, params, session);
+  }
+  if (call.depth >= kMaxCallDepth) return FromTee(tee::code::kOutOfMemory);
+  std::shared_ptr<TaInstance> instance;
+  const tee::Outcome taken = TakeInstance(call, uuid, instance);
+  if (!taken.ok()) return taken;
+
+  auto opened = std::make_shared<Session>();
+  opened->client = client;
+  opened->instance = instance;
+  {
+    const std::lock_guard lock(mutex_);
+    opened->id = NewSessionId();
+    sessions_[opened->id] = opened;
+  }
+  tee::Outcome outcome;
+  {
+    const Turn turn(*this, call, *instance);
+    outcome = turn.granted()
+                  ? instance->Enter(call, cancellation, EntryFunction::kOpen, opened->id, client,
+                                    0, params)
+                  : FromTee(tee::code::kBusy);
+  }
+  if (outcome.ok()) {
+    session = opened->id;
+    return outcome;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    sessions_.erase(opened->id);
+  }
+  DropSession(call, instance);
+  return outcome;
+}
+
+tee::Outcome TeeCore::TakeInstance(Call& call, const tee::Uuid& uuid,
+                                   std::shared_ptr<TaInstance>& instance) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (ending_) return FromTee(tee::code::kTargetDead);
+    const auto found = std::ranges::find_if(instances_, [&](const auto& running) {
+      return running->uuid() == uuid && (running->flags() & kFlagSingleInstance) != 0;
+    });
+    if (found != instances_.end()) {
+      TaInstance& running = **found;
+      if (running.dead() && (running.flags() & kFlagKeepCrashed) != 0) {
+        return FromTee(tee::code::kTargetDead);
+      }
+      if (!running.dead()) {
+        if ((running.flags() & kFlagMultiSession) == 0 && running.session_count != 0) {
+          return FromTee(tee::code::kBusy);
+        }
+        ++running.session_count;
+        instance = *found;
+        return kDone;
+      }
+      // Crashed: begin afresh.
+      const std::shared_ptr<TaInstance> crashed = *found;
+      instances_.erase(found);
+      lock.unlock();
+      CloseSessionsOf(call, *crashed);
+      lock.lock();
+      continue;
+    }
+    // Whether it is a single-instance TA is known when it is loaded.
+    if (loading_.insert(uuid).second) break;
+    changed_.wait(lock);
+  }
+  if (instances_.size() >= options_.max_instances) {
+    loading_.erase(uuid);
+    changed_.notify_all();
+    return FromTee(tee::code::kOutOfMemory);
+  }
+  lock.unlock();
+  const tee::Outcome outcome = StartInstance(call, uuid, instance);
+  lock.lock();
+  loading_.erase(uuid);
+  if (outcome.ok()) {
+    instance->session_count = 1;
+    instances_.push_back(instance);
+    if (ending_) instance->Kill();
+  }
+  lock.unlock();
+  changed_.notify_all();
+  return outcome;
+}
+
+tee::Outcome TeeCore::StartInstance(Call& call, const tee::Uuid& uuid,
+                                    std::shared_ptr<TaInstance>& instance) {
+  // The file first: most that are asked for and not there are probes, and need no process.
+  auto main_image = Fetch(call, uuid);
+  if (const auto* failure = std::get_if<LoadFailure>(&main_image)) return FromTee(failure->code);
+  auto arena = Arena::Create(options_.arena_size);
+  auto process = arena.ok() ? RunnerProcess::Start(options_.program, std::move(arena).value())
+                            : Result<std::unique_ptr<RunnerProcess>>(arena.error());
+  if (!process.ok()) {
+    LogGuest(LogLevel::kError, "ta.start",
+             {{"ta", tee::ToString(uuid)}, {"error", process.error().message}});
+    return FromTee(tee::code::kOutOfMemory);
+  }
+  auto started = std::make_shared<TaInstance>(*this, uuid, std::move(process).value(),
+                                              TaInstance::Limits{options_.ta_memory});
+  const auto failure = started->Load([&](const tee::Uuid& wanted) {
+    if (wanted == uuid) return std::move(main_image);
+    return Fetch(call, wanted);
+  });
+  if (failure) {
+    LogGuest(LogLevel::kWarning, "ta.load",
+             {{"ta", tee::ToString(uuid)}, {"error", failure->message}});
+    return FromTee(failure->code);
+  }
+  instance = std::move(started);
+  return kDone;
+}
+
+void TeeCore::DropSession(Call& call, const std::shared_ptr<TaInstance>& instance) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (--instance->session_count != 0) return;
+    const std::uint32_t flags = instance->flags();
+    const bool stays = (flags & kFlagSingleInstance) != 0 && (flags & kFlagKeepAlive) != 0 &&
+                       (!instance->dead() || (flags & kFlagKeepCrashed) != 0);
+    if (stays) return;
+    std::erase(instances_, instance);
+  }
+  CloseSessionsOf(call, *instance);
+}
+
+void TeeCore::CloseSessionsOf(Call& call, TaInstance& instance) {
+  for (const std::uint32_t session : std::exchange(instance.sessions(), {})) {
+    static_cast<void>(CloseSession(call, session));
+  }
+}
+
+bool TeeCore::IsPseudoSession(std::uint32_t session) {
+  const auto found = FindSession(session);
+  return found && found->pseudo != nullptr;
+}
+
+std::optional<std::int64_t> TeeCore::time_offset(const tee::Uuid& uuid) {
+  const std::lock_guard lock(mutex_);
+  const auto found = time_offsets_.find(uuid);
+  if (found == time_offsets_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::uint32_t TeeCore::SetTimeOffset(const tee::Uuid& uuid, std::int64_t offset) {
+  const std::lock_guard lock(mutex_);
+  time_offsets_[uuid] = offset;
+  return tee::code::kSuccess;
+}
+
+tee::Outcome TeeCore::Invoke(Call& call, Cancellation& cancellation, TaInstance* caller,
+                             std::uint32_t session, std::uint32_t command, EntryParams& params) {
+  const auto found = FindSession(session);
+  if (!found) return FromTee(tee::code::kBadParameters);
+  if (found->pseudo != nullptr) {
+    return {found->pseudo->Invoke(call, caller, session, command, params),
+            tee::Origin::kTrustedApp};
+  }
+  if (call.depth >= kMaxCallDepth) return FromTee(tee::code::kOutOfMemory);
+  const Turn turn(*this, call, *found->instance);
+  if (!turn.granted()) return FromTee(tee::code::kBusy);
+  return found->instance->Enter(call, cancellation, EntryFunction::kInvoke, session, found->client,
+                                command, params);
+}
+
+tee::Outcome TeeCore::CloseSession(Call& call, std::uint32_t session) {
+  std::shared_ptr<Session> found;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = sessions_.find(session);
+    if (at == sessions_.end()) return FromTee(tee::code::kItemNotFound);
+    found = at->second;
+    sessions_.erase(at);
+  }
+  if (found->pseudo != nullptr) {
+    found->pseudo->Close(session);
+    return kDone;
+  }
+  {
+    const Turn turn(*this, call, *found->instance);
+    if (turn.granted()) {
+      EntryParams none{};
+      Cancellation cancellation;
+      static_cast<void>(found->instance->Enter(call, cancellation, EntryFunction::kClose, session,
+                                               found->client, 0, none));
+    }
+  }
+  DropSession(call, found->instance);
+  return kDone;
+}
+
+std::optional<std::vector<std::byte>> TeeCore::ReadFromFolders(const tee::Uuid& uuid) const {
+  for (const std::string& folder : options_.ta_folders) {
+    const std::string path = folder + "/" + tee::ToString(uuid) + ".ta";
+    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat info {};
+    if (!fd.valid() || fstat(fd.get(), &info) != 0 || info.st_size < 0 ||
+        static_cast<std::uint64_t>(info.st_size) > kMostTaFile) {
+      continue;
+    }
+    std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
+    std::size_t have = 0;
+    while (have < bytes.size()) {
+      const ssize_t got = read(fd.get(), bytes.data() + have, bytes.size() - have);
+      if (got <= 0) break;
+      have += static_cast<std::size_t>(got);
+    }
+    bytes.resize(have);
+    return bytes;
+  }
+  return std::nullopt;
+}
+
+std::variant<std::vector<std::byte>, LoadFailure> TeeCore::Fetch(Call& call,
+                                                                 const tee::Uuid& uuid) {
+  auto file = ReadFromFolders(uuid);
+  if (!file && options_.guest_tas) {
+    auto asked = AskGuestForTa(call.context, uuid);
+    if (const auto* failure = std::get_if<LoadFailure>(&asked)) return *failure;
+    file = std::get<0>(std::move(asked));
+  }
+  if (!file) {
+    return LoadFailure{tee::code::kItemNotFound, "there is no such TA: " + tee::ToString(uuid)};
+  }
+  auto verdict = VerifySignedTa(*file, uuid, options_.roots, {}, *versions_);
+  if (verdict.ok()) return std::move(verdict.value().image);
+  const Refusal& refusal = verdict.refusal();
+  LogGuest(LogLevel::kWarning, "ta.refused",
+           {{"ta", tee::ToString(uuid)},
+            {"fault", ToString(refusal.fault)},
+            {"why", refusal.message}});
+  return LoadFailure{refusal.code(), refusal.message};
+}
+
+}  // namespace vtee::ta

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ta/process/runner_process.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/clock.h"
+#include "base/futex.h"
+#include "ta/process/spawn.h"
+
+namespace vtee::ta {
+namespace {
+
+constexpr auto kCore = static_cast<std::uint32_t>(runner::Turn::kCore);
+constexpr auto kRunner = static_cast<std::uint32_t>(runner::Turn::kRunner);
+
+std::string OwnFolder() {
+  char path[4096];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
+  if (size <= 0) return ".";
+  const std::string whole(path, static_cast<std::size_t>(size));
+  return whole.substr(0, whole.rfind('/'));
+}
+
+bool Executable(const std::string& path) { return access(path.c_str(), X_OK) == 0; }
+
+}  // namespace
+
+Result<RunnerProgram> RunnerProgram::Find() {
+  RunnerProgram program;
+  const std::string folder = OwnFolder();
+  const char* given = getenv("VTEE_TA");
+  for (const std::string& path :
+       {given != nullptr ? std::string(given) : std::string(), folder + "/vtee-ta",
+        folder + "/../libexec/vtee/vtee-ta", folder + "/../runner/vtee-ta"}) {
+    if (!path.empty() && Executable(path)) {
+      program.path = path;
+      break;
+    }
+  }
+  if (program.path.empty()) {
+    return Error{ErrorCode::kNotFound,
+                 "vtee-ta, which runs TAs, is not beside vteed; install it, or name it in the "
+                 "environment variable VTEE_TA"};
+  }
+#ifndef __aarch64__
+  for (const char* path : {"/usr/bin/qemu-aarch64-static", "/usr/bin/qemu-aarch64"}) {
+    if (Executable(path)) {
+      program.emulator = path;
+      return program;
+    }
+  }
+  return Error{ErrorCode::kNotFound,
+               "this machine does not execute AArch64 code; install qemu-user-static"};
+#else
+  return program;
+#endif
+}
+
+Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram& program,
+                                                            Arena arena, std::uint32_t ready_ms) {
+  std::vector<std::string> words;
+  if (!program.emulator.empty()) {
+    // Pointer authentication by emulation costs more than everything else an entry does.
+    words = {program.emulator, "-cpu", "max,pauth=off"};
+  }
+  words.push_back(program.path);
+  words.push_back(std::to_string(arena.size()));
+  std::unique_ptr<RunnerProcess> process(new RunnerProcess(std::move(arena)));
+  runner::Channel& channel = process->arena_.channel();
+  channel.turn.store(kRunner, std::memory_order_seq_cst);
+  channel.runner_spins = 20'000;
+  VTEE_ASSIGN_OR_RETURN(auto spawned, SpawnConfined(words, process->arena_.fd()));
+  process->pid_ = spawned.pid;
+  process->pidfd_ = std::move(spawned.pidfd);
+  if (!process->AwaitTurn(std::uint64_t{ready_ms} * 1'000'000) ||
+      channel.event != static_cast<std::uint32_t>(runner::Event::kReady)) {
+    return Error{ErrorCode::kUnavailable,
+                 "the process for a TA (" + program.path + ") does not start; run it by hand to "
+                 "see why"};
+  }
+  return process;
+}
+
+RunnerProcess::~RunnerProcess() {
+  if (pid_ <= 0) return;
+  Kill();
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED) != 0 && errno == EINTR) {
+  }
+}
+
+void RunnerProcess::Kill() {
+  dead_.store(true, std::memory_order_release);
+  if (pidfd_.valid()) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  FutexWakeShared(arena_.channel().turn, 1);
+}
+
+bool RunnerProcess::HasEnded() {
+  if (dead()) return true;
+  pollfd ended{pidfd_.get(), POLLIN, 0};
+  if (poll(&ended, 1, 0) <= 0) return false;
+  dead_.store(true, std::memory_order_release);
+  return true;
+}
+
+bool RunnerProcess::AwaitTurn(std::uint64_t limit_ns) {
+  runner::Channel& channel = arena_.channel();
+  const auto ours = [&] { return channel.turn.load(std::memory_order_acquire) == kCore; };
+  const std::uint64_t start = MonotonicNanos();
+  if (!SpinUntil(start + spin_.budget_ns(), ours)) {
+    // The end of the process wakes nobody: look for it now and then.
+    constexpr std::uint64_t kSliceNs = 20'000'000;
+    channel.core_sleeps.store(1, std::memory_order_seq_cst);
+    while (!ours()) {
+      if (HasEnded()) break;
+      if (limit_ns != 0 && MonotonicNanos() - start > limit_ns) {
+        Kill();
+        break;
+      }
+      FutexWaitShared(channel.turn, kRunner, kSliceNs);
+    }
+    channel.core_sleeps.store(0, std::memory_order_seq_cst);
+  }
+  spin_.Waited(MonotonicNanos() - start);
+  return ours() && !dead();
+}
+
+bool RunnerProcess::Exchange(runner::Request request) {
+  if (dead()) return false;
+  runner::Channel& channel = arena_.channel();
+  channel.request = static_cast<std::uint32_t>(request);
+  channel.turn.store(kRunner, std::memory_order_seq_cst);
+  if (channel.runner_sleeps.load(std::memory_order_seq_cst) != 0) {
+    FutexWakeShared(channel.turn, 1);
+  }
+  return AwaitTurn(0);
+}
+
+}  // namespace vtee::ta

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// RunnerProcess: the process that executes one TA instance, and the turns taken with it.
+//
+// Ends with the object. The process is the boundary around the TA: what it does ends in its own
+// death at worst, which Exchange() reports.
+// Threading: one thread at a time, but Kill() from any.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/adaptive_spin.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "ta/process/arena.h"
+
+namespace vtee::ta {
+
+// How runners are started.
+struct RunnerProgram {
+  std::string path;      // vtee-ta
+  std::string emulator;  // qemu-aarch64-static; empty: this machine executes AArch64 itself
+
+  // The installed ones; VTEE_TA names another vtee-ta. An error says what to install.
+  static Result<RunnerProgram> Find();
+};
+
+class RunnerProcess {
+ public:
+  // Starts the process and waits until it is ready (kUnavailable when it is not within `ready_ms`).
+  static Result<std::unique_ptr<RunnerProcess>> Start(const RunnerProgram& program, Arena arena,
+                                                      std::uint32_t ready_ms = 20'000);
+  RunnerProcess(const RunnerProcess&) = delete;
+  RunnerProcess& operator=(const RunnerProcess&) = delete;
+  ~RunnerProcess();
+
+  const Arena& arena() const { return arena_; }
+  pid_t pid() const { return pid_; }
+
+  // Gives the turn to the runner (args are in the Channel) and waits for it to come back. False:
+  // the process is dead, for whatever reason.
+  [[nodiscard]] bool Exchange(runner::Request request);
+  // Ends the process; a running Exchange() returns false soon. It can not be used any more.
+  void Kill();
+  bool dead() const { return dead_.load(std::memory_order_acquire); }
+
+ private:
+  explicit RunnerProcess(Arena arena) : arena_(std::move(arena)) {}
+  bool AwaitTurn(std::uint64_t limit_ns);
+  bool HasEnded();
+
+  Arena arena_;
+  UniqueFd pidfd_;
+  pid_t pid_ = -1;
+  std::atomic<bool> dead_{false};
+  AdaptiveSpin spin_{200'000};
+};
+
+}  // namespace vtee::ta
