@@ -58,7 +58,7 @@ CLI::App* AddRun(CLI::App& app, RunWords& words) {
       app.add_subcommand("run", "Start a VM with a TEE: vtee run [options] -- VMM args");
   run->footer(kRunFooter);
   run->add_option("--backend", options.backend,
-                  "Where the TEE is: host[,device=/dev/teeN][,copy=...], fake")
+                  "Where the TEE is: host[,device=/dev/teeN][,copy=...], user,keys=..., fake")
       ->type_name("B");
   run->add_option("--config", options.config, "vteed's configuration file")->type_name("FILE");
   run->add_option("--tee-profile", options.profile,

@@ -5,6 +5,7 @@
 
 #include "backend/fake/fake_backend.h"
 #include "backend/host/host_backend.h"
+#include "backend/user/user_backend.h"
 
 namespace vtee::daemon {
 
@@ -21,12 +22,18 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const BackendSpec& spec) {
     VTEE_ASSIGN_OR_RETURN(auto host, backend::HostBackend::Open(options));
     return std::unique_ptr<tee::Backend>(std::move(host));
   }
+  if (spec.kind == "user") {
+    VTEE_ASSIGN_OR_RETURN(auto user,
+                          backend::UserBackend::Open({spec.development_keys, spec.key_files,
+                                                      spec.ta_folders, spec.guest_tas}));
+    return std::unique_ptr<tee::Backend>(std::move(user));
+  }
   if (spec.kind == "fake") {
     return std::unique_ptr<tee::Backend>(backend::FakeBackend::WithDefaultScript());
   }
   return Error{ErrorCode::kInvalidArgument,
-               "no backend given; add --backend host (the machine's own TEE) or backend = \"host\" "
-               "to the configuration"};
+               "no backend given; add --backend host (the machine's own TEE) or --backend user "
+               "(TAs in processes), or backend = \"host\" to the configuration"};
 }
 
 }  // namespace vtee::daemon

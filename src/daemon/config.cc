@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "daemon/config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -142,11 +143,7 @@ std::optional<std::uint64_t> ParseBytes(std::string_view text) {
 }
 
 // One "name=value" of a host backend; false: there is no such setting or value.
-bool ParseHostSetting(std::string_view item, BackendSpec& spec) {
-  const std::size_t equals = item.find('=');
-  if (equals == std::string_view::npos || equals + 1 == item.size()) return false;
-  const std::string_view name = item.substr(0, equals);
-  const std::string_view value = item.substr(equals + 1);
+bool ParseHostSetting(std::string_view name, std::string_view value, BackendSpec& spec) {
   if (name == "device") {
     spec.device = std::string(value);
     return true;
@@ -158,24 +155,58 @@ bool ParseHostSetting(std::string_view item, BackendSpec& spec) {
   return value == "small" || value == "never" || value == "always";
 }
 
+bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec& spec) {
+  if (name == "keys" && value == "development") {
+    spec.development_keys = true;
+  } else if (name == "keys") {
+    spec.key_files.emplace_back(value);
+  } else if (name == "ta_dir") {
+    spec.ta_folders.emplace_back(value);
+  } else if (name == "guest_tas") {
+    spec.guest_tas = value == "yes";
+    return value == "yes" || value == "no";
+  } else {
+    return false;
+  }
+  return true;
+}
+
+struct BackendKind {
+  std::string_view name;
+  bool (*parse)(std::string_view name, std::string_view value, BackendSpec& spec);
+  std::string_view settings;  // for people
+};
+constexpr BackendKind kBackendKinds[] = {
+    {"host", ParseHostSetting, "device=/dev/teeN and copy=small, never or always"},
+    {"user", ParseUserSetting,
+     "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no"},
+    {"fake", nullptr, "no settings"},
+};
+
 }  // namespace
 
 Status ParseBackend(std::string_view option, BackendSpec& spec) {
   const std::size_t comma = option.find(',');
   spec.kind = std::string(option.substr(0, comma));
-  if (spec.kind != "host" && spec.kind != "fake") {
-    return Error{ErrorCode::kInvalidArgument,
-                 "unknown backend '" + spec.kind + "'; this version has host and fake"};
+  const auto* kind = std::ranges::find(kBackendKinds, spec.kind, &BackendKind::name);
+  if (kind == std::end(kBackendKinds)) {
+    return Error{ErrorCode::kInvalidArgument, "unknown backend '" + spec.kind +
+                                                  "'; this version has host, user and fake"};
   }
   while (comma != std::string_view::npos && !option.empty()) {
     const std::size_t start = option.find(',');
     if (start == std::string_view::npos) break;
     option.remove_prefix(start + 1);
     const std::string_view item = option.substr(0, option.find(','));
-    if (spec.kind == "host" && ParseHostSetting(item, spec)) continue;
+    const std::size_t equals = item.find('=');
+    const bool both = equals != std::string_view::npos && equals + 1 != item.size();
+    if (both && kind->parse != nullptr &&
+        kind->parse(item.substr(0, equals), item.substr(equals + 1), spec)) {
+      continue;
+    }
     return Error{ErrorCode::kInvalidArgument,
-                 "backend " + spec.kind + ": unknown setting '" + std::string(item) +
-                     "'; host takes device=/dev/teeN and copy=small, never or always"};
+                 "backend " + spec.kind + ": unknown setting '" + std::string(item) + "'; " +
+                     spec.kind + " takes " + std::string(kind->settings)};
   }
   return {};
 }

@@ -18,9 +18,14 @@ namespace vtee::daemon {
 
 struct BackendSpec {
   enum class Copy { kSmall, kNever, kAlways };
-  std::string kind;                  // "host" or "fake"
+  std::string kind;                  // "host", "user" or "fake"
   std::string device = "/dev/tee0";  // host
   Copy copy = Copy::kSmall;          // host: which of the guest's buffers the TEE gets copies of
+  // user:
+  bool development_keys = false;
+  std::vector<std::string> key_files;   // PEM; whose TAs are run
+  std::vector<std::string> ta_folders;  // of the host, searched before the guest is asked
+  bool guest_tas = true;                // the guest may supply TAs
 };
 
 struct Config {
@@ -40,7 +45,7 @@ Status LoadConfig(const std::string& path, Config& config);
 // The same from text; `name` stands for the file in messages.
 Status ParseConfig(std::string_view text, std::string_view name, Config& config);
 
-// "host", "host,device=/dev/tee1,copy=never", "fake": the --backend option.
+// "host", "host,device=/dev/tee1,copy=never", "user,keys=FILE", "fake": the --backend option.
 Status ParseBackend(std::string_view option, BackendSpec& spec);
 
 // The names of optee::kProfiles, and "SIZE[@ADDRESS]" as in "4M@0xe000000": profile and window.

@@ -26,7 +26,7 @@ void PrintCapabilities() {
       {"version", VTEE_VERSION},
       {"protocol", {{"major", vmm::kProtocolMajor}, {"minor", vmm::kProtocolMinor}}},
       {"features", {"fd", "socket-path", "config", "sd-notify", "check"}},
-      {"backends", {"host", "fake"}},
+      {"backends", {"host", "user", "fake"}},
       {"dialects", {"optee"}},
       {"profiles", {{"optee", profiles}}},
   };
@@ -74,7 +74,8 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--fd", options.fd, "The connected socket of the VM, inherited");
   app.add_option("--config", given.config_path, "Configuration file (TOML)");
   app.add_option("--backend", given.backend,
-                 "Where the TEE is: host[,device=/dev/teeN][,copy=small|never|always] or fake");
+                 "Where the TEE is: host[,device=/dev/teeN][,copy=small|never|always], "
+                 "user,keys=FILE|development[,ta_dir=FOLDER][,guest_tas=yes|no] or fake");
   app.add_option("--interrupt", given.interrupt,
                  "SPI number that raises notifications in the guest, -1: none")
       ->check(CLI::Range(-1, 959));

@@ -87,8 +87,8 @@ def _parser():
     add("--optee", choices=("4.5", "4.10"), default="4.5",
         help="version of OP-TEE and of xtest in host and guests (default 4.5)")
     add("--backend", metavar="B",
-        help="vtee's backend (default: host with el3, user with no-el3); none: plain QEMU, "
-        "guests have no TEE")
+        help="vtee's backend (default: host with el3, user,keys=development with no-el3); "
+        "none: plain QEMU, guests have no TEE")
     add("--vtee", type=Path, default=REPO / "build/arm64-root", metavar="DIR",
         help="install tree of the arm64 build of vtee (default build/arm64-root)")
     add("--vtee-arg", action="append", type=vm_word, default=[], metavar="[N:]ARG",
@@ -137,7 +137,7 @@ def parse(arguments):
     options.vmm_args = extra
     options.deadlines = {name: seconds or None for name, seconds in options.deadline}
     if options.backend is None:
-        options.backend = "host" if options.host == "el3" else "user"
+        options.backend = "host" if options.host == "el3" else "user,keys=development"
     if options.no_vm:
         if options.in_guest or extra or options.guest_file:
             parser.error("--no-vm leaves no VM for --in-guest, --guest-file or VMM arguments")

@@ -12,7 +12,7 @@ from .trouble import Trouble
 
 _OPTEE_PACKAGES = ("tee-supplicant", "libteec2", "libckteec0t64", "optee-test-qemu")
 _PACKAGES = ("qemu-system-arm", "qemu-efi-aarch64", "busybox-static", "strace", "socat",
-             "libstdc++6", "libsqlite3-0", "libseccomp2", "libcap-ng0", "libfdt1",
+             "libstdc++6", "libsqlite3-0", "libssl3t64", "libseccomp2", "libcap-ng0", "libfdt1",
              "kexec-tools", *_OPTEE_PACKAGES)
 
 # Left out of the host's root: documents, translations, firmware of machines that are not ours.
