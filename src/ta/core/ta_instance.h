@@ -15,6 +15,7 @@
 
 #include "ta/core/call.h"
 #include "ta/core/entry_params.h"
+#include "ta/core/ta_handles.h"
 #include "ta/loader/modules.h"
 #include "ta/process/runner_process.h"
 #include "ta/process/ta_space.h"
@@ -68,6 +69,7 @@ class TaInstance {
   // For system calls.
   TeeCore& core() { return core_; }
   TaSpace& space() { return space_; }
+  const TaSpace& space() const { return space_; }
   Modules& modules() { return modules_; }
   const ClientIdentity& client() const { return client_; }
   Cancellation& cancellation() { return *cancellation_; }
@@ -76,6 +78,7 @@ class TaInstance {
   std::set<std::uint32_t>& sessions() { return sessions_; }
   // Zeroed memory that the TA has asked for: addresses and sizes.
   std::map<std::uint64_t, std::uint64_t>& zeroed_memory() { return zeroed_memory_; }
+  TaHandles& handles() { return handles_; }
   tee::Uuid device_id() const;
   // Ends the TA when the system call returns.
   void Panic(std::uint32_t code, std::uint64_t frame);
@@ -114,6 +117,7 @@ class TaInstance {
 
   std::array<MappedParam, kParams> mapped_{};
   std::set<std::uint32_t> sessions_;
+  TaHandles handles_;
   std::map<std::uint64_t, std::uint64_t> zeroed_memory_;
 };
 

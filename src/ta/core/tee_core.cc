@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "ta/core/guest_ta.h"
 #include "ta/pta/system_pta.h"
+#include "ta/storage/memory_store.h"
 
 namespace vtee::ta {
 namespace {
@@ -79,7 +80,9 @@ class TeeCore::Turn {
 };
 
 TeeCore::TeeCore(TeeOptions options)
-    : options_(std::move(options)), versions_(std::make_unique<VersionsInMemory>()) {
+    : options_(std::move(options)),
+      versions_(std::make_unique<VersionsInMemory>()),
+      storage_(std::make_unique<MemoryStore>(options_.max_storage)) {
   if (getrandom(device_id_.octets.data(), device_id_.octets.size(), 0) < 0) device_id_ = {};
   AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
 }

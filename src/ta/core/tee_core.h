@@ -24,6 +24,7 @@
 #include "ta/core/entry_params.h"
 #include "ta/core/pseudo_ta.h"
 #include "ta/core/ta_instance.h"
+#include "ta/storage/stored_objects.h"
 
 namespace vtee::ta {
 
@@ -35,6 +36,7 @@ struct TeeOptions {
   std::uint64_t ta_memory = 64u << 20;  // bytes of a TA's own
   std::uint64_t arena_size = 256u << 20;
   std::uint32_t max_instances = 128;
+  std::uint64_t max_storage = 256u << 20;  // bytes of all objects
 };
 
 class TeeCore {
@@ -58,6 +60,7 @@ class TeeCore {
 
   bool IsPseudoTa(const tee::Uuid& uuid) const { return pseudo_tas_.contains(uuid); }
   bool IsPseudoSession(std::uint32_t session);
+  StoredObjects& storage() { return storage_; }
   const tee::Uuid& device_id() const { return device_id_; }
   // What a TA's persistent time is ahead of the host's clock, in milliseconds; nothing: never set.
   std::optional<std::int64_t> time_offset(const tee::Uuid& uuid);
@@ -95,6 +98,7 @@ class TeeCore {
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::map<tee::Uuid, std::unique_ptr<PseudoTa>> pseudo_tas_;
   std::unique_ptr<VersionStore> versions_;
+  StoredObjects storage_;
   tee::Uuid device_id_;
 
   std::mutex mutex_;

@@ -12,6 +12,11 @@ SyscallTable MakeTable() {
   AddCoreCalls(table);
   AddTimeCalls(table);
   AddSessionCalls(table);
+  AddOperationCalls(table);
+  AddAuthenticatedCalls(table);
+  AddAsymmetricCalls(table);
+  AddObjectCalls(table);
+  AddStorageCalls(table);
   return table;
 }
 

@@ -84,6 +84,11 @@ using SyscallTable = std::array<Syscall, kSyscalls>;
 void AddCoreCalls(SyscallTable& table);
 void AddTimeCalls(SyscallTable& table);
 void AddSessionCalls(SyscallTable& table);
+void AddOperationCalls(SyscallTable& table);
+void AddAuthenticatedCalls(SyscallTable& table);
+void AddAsymmetricCalls(SyscallTable& table);
+void AddObjectCalls(SyscallTable& table);
+void AddStorageCalls(SyscallTable& table);
 
 // Serves one call. NOT_SUPPORTED for numbers that OP-TEE does not have.
 std::uint32_t DispatchSyscall(TaInstance& ta, std::uint64_t number, const SyscallArgs& args);
