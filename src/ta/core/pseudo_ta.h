@@ -23,7 +23,7 @@ class PseudoTa {
   virtual std::uint32_t Open(Call& call, TaInstance* caller, EntryParams& params);
   virtual std::uint32_t Invoke(Call& call, TaInstance* caller, std::uint32_t session,
                                std::uint32_t command, EntryParams& params) = 0;
-  virtual void Close(std::uint32_t session);
+  virtual void Close(Call& call, std::uint32_t session);
 };
 
 }  // namespace vtee::ta

@@ -67,10 +67,11 @@ bool TaInstance::MapParams(const EntryParams& params) {
   for (std::size_t i = 0; i < params.size(); ++i) {
     const EntryParam& param = params[i];
     MappedParam wanted;
-    if (param.is_memory() && param.memory != nullptr && param.size != 0) {
+    // No bytes at an address get an address, too: only NULL is NULL.
+    if (param.is_memory() && param.memory != nullptr) {
       // The TA sees the same alignment as its caller, as with mapped memory.
       const std::uint64_t inset = param.offset % kPage;
-      const auto bytes = CheckedAdd(param.size, inset);
+      const auto bytes = CheckedAdd(std::max<std::uint64_t>(param.size, 1), inset);
       const auto pages = bytes ? CheckedRoundUp<std::uint64_t>(*bytes, kPage) : std::nullopt;
       if (!pages) return false;
       wanted.bytes = *pages;

@@ -2,6 +2,8 @@
 #include "ta/core/tee_core.h"
 
 #include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "ta/core/guest_ta.h"
+#include "ta/pta/socket_pta.h"
 #include "ta/pta/system_pta.h"
 #include "ta/storage/memory_store.h"
 
@@ -40,7 +43,7 @@ class VersionsInMemory : public VersionStore {
 }  // namespace
 
 std::uint32_t PseudoTa::Open(Call&, TaInstance*, EntryParams&) { return tee::code::kSuccess; }
-void PseudoTa::Close(std::uint32_t) {}
+void PseudoTa::Close(Call&, std::uint32_t) {}
 
 // The right to run an instance; waits for it.
 class TeeCore::Turn {
@@ -84,7 +87,9 @@ TeeCore::TeeCore(TeeOptions options)
       versions_(std::make_unique<VersionsInMemory>()),
       storage_(std::make_unique<MemoryStore>(options_.max_storage)) {
   if (getrandom(device_id_.octets.data(), device_id_.octets.size(), 0) < 0) device_id_ = {};
+  if (getrandom(huk_.data(), huk_.size(), 0) < 0) throw std::bad_alloc();
   AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
+  AddPseudoTa(kSocketPta, std::make_unique<SocketPta>());
 }
 
 TeeCore::~TeeCore() { KillAll(); }
@@ -286,6 +291,19 @@ std::optional<std::int64_t> TeeCore::time_offset(const tee::Uuid& uuid) {
   return found->second;
 }
 
+SecretBytes TeeCore::DeriveKey(KeyUsage usage, ConstBytes data, std::size_t size) const {
+  SecretBytes text = Secret(std::as_bytes(std::span(&usage, 1)));
+  text.insert(text.end(), data.begin(), data.end());
+  SecretBytes key(EVP_MAX_MD_SIZE);
+  unsigned int made = 0;
+  if (HMAC(EVP_sha256(), huk_.data(), static_cast<int>(huk_.size()), In(text), text.size(),
+           Out(key), &made) == nullptr) {
+    throw std::bad_alloc();
+  }
+  key.resize(std::min<std::size_t>(size, made));
+  return key;
+}
+
 std::uint32_t TeeCore::SetTimeOffset(const tee::Uuid& uuid, std::int64_t offset) {
   const std::lock_guard lock(mutex_);
   time_offsets_[uuid] = offset;
@@ -317,7 +335,7 @@ tee::Outcome TeeCore::CloseSession(Call& call, std::uint32_t session) {
     sessions_.erase(at);
   }
   if (found->pseudo != nullptr) {
-    found->pseudo->Close(session);
+    found->pseudo->Close(call, session);
     return kDone;
   }
   {

@@ -60,6 +60,10 @@ class TeeCore {
 
   bool IsPseudoTa(const tee::Uuid& uuid) const { return pseudo_tas_.contains(uuid); }
   bool IsPseudoSession(std::uint32_t session);
+  // A key of up to 32 bytes that only this VM's TEE has, by OP-TEE's formula: HMAC-SHA-256 of the
+  // VM's root key over the usage's number and the data (optee_os core/kernel/huk_subkey.c).
+  enum class KeyUsage : std::uint32_t { kUniqueTa = 3, kTaEncryption = 4 };
+  SecretBytes DeriveKey(KeyUsage usage, ConstBytes data, std::size_t size) const;
   StoredObjects& storage() { return storage_; }
   const tee::Uuid& device_id() const { return device_id_; }
   // What a TA's persistent time is ahead of the host's clock, in milliseconds; nothing: never set.
@@ -99,6 +103,7 @@ class TeeCore {
   std::map<tee::Uuid, std::unique_ptr<PseudoTa>> pseudo_tas_;
   std::unique_ptr<VersionStore> versions_;
   StoredObjects storage_;
+  SecretBytes huk_ = SecretBytes(32);
   tee::Uuid device_id_;
 
   std::mutex mutex_;

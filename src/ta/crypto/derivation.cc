@@ -11,6 +11,7 @@
 #include "ta/crypto/big_number.h"
 #include "ta/crypto/elliptic.h"
 #include "ta/crypto/montgomery.h"
+#include "ta/crypto/sm2_exchange.h"
 #include "tee/types.h"
 
 namespace vtee::ta {
@@ -204,6 +205,7 @@ bool IsDerivationSupported(std::uint32_t algorithm) {
     case alg::kX25519:
     case alg::kX448:
     case alg::kHkdf:
+    case alg::kSm2Kep:
       return true;
     default:
       break;
@@ -213,8 +215,8 @@ bool IsDerivationSupported(std::uint32_t algorithm) {
          DigestByNumber((algorithm >> 12) & 0xF) != nullptr;
 }
 
-std::uint32_t DeriveKey(std::uint32_t algorithm, const CryptoObject& key, Attributes params,
-                        CryptoObject& into) {
+std::uint32_t DeriveKey(std::uint32_t algorithm, const DerivationKeys& keys, Attributes params,
+                        CryptoObject& into, SecretBytes& confirmation) {
   const ObjectType* type = FindObjectType(into.type());
   if (type == nullptr || !type->is_secret() || type->attributes[0].id != attr::kSecret ||
       !IsDerivationSupported(algorithm)) {
@@ -222,7 +224,13 @@ std::uint32_t DeriveKey(std::uint32_t algorithm, const CryptoObject& key, Attrib
   }
   const std::size_t room = type->most / 8;
   SecretBytes secret;
-  const std::uint32_t result = Derive(algorithm, key, params, room, secret);
+  std::uint32_t result = code::kBadParameters;
+  if (algorithm != alg::kSm2Kep) {
+    result = Derive(algorithm, keys.key, params, room, secret);
+  } else if (keys.ephemeral != nullptr) {
+    result = Sm2Exchange(keys.key, *keys.ephemeral, params, into.max_bits() / 8, secret,
+                         confirmation);
+  }
   ERR_clear_error();
   if (result != code::kSuccess) return result;
   if (secret.size() > room) return code::kBadParameters;

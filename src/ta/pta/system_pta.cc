@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ta/pta/system_pta.h"
 
+#include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "base/log.h"
@@ -111,6 +113,63 @@ std::uint32_t Dlsym(TaInstance& ta, EntryParams& params) {
   return code::kSuccess;
 }
 
+// derive_ta_unique_key: memref in data of the TA's choice, memref out key.
+std::uint32_t DeriveUniqueKey(TaInstance& ta, EntryParams& params) {
+  constexpr std::uint64_t kMostData = 1024;
+  constexpr std::uint64_t kLeastKey = 16;
+  constexpr std::uint64_t kMostKey = 32;
+  const EntryParam& extra = params[0];
+  EntryParam& out = params[1];
+  if (!Is(params, 0x0065) || extra.size > kMostData || out.size < kLeastKey ||
+      out.size > kMostKey || out.memory == nullptr) {
+    return code::kBadParameters;
+  }
+  // The guest shall not come to see it.
+  if (!out.memory->secure()) return code::kSecurity;
+  const TeeUuid uuid = ToTeeUuid(ta.uuid());
+  SecretBytes data = Secret(std::as_bytes(std::span(uuid)));
+  data.resize(uuid.size() + extra.size);
+  if (extra.size != 0 &&
+      (extra.memory == nullptr ||
+       !extra.memory->Read(extra.offset, MutableBytes(data).subspan(uuid.size())))) {
+    return code::kBadParameters;
+  }
+  const SecretBytes key = ta.core().DeriveKey(TeeCore::KeyUsage::kUniqueTa, data, out.size);
+  return out.memory->Write(out.offset, key) ? code::kSuccess : code::kAccessDenied;
+}
+
+// supplicant plugin: memref in UUID, value in {command, sub-command}, memref inout data, value out
+// length.
+std::uint32_t InvokePlugin(Call& call, EntryParams& params) {
+  constexpr std::uint64_t kMostData = 1u << 20;
+  constexpr std::uint64_t kInvoke = 0;  // OPTEE_RPC_SUPP_PLUGIN_INVOKE
+  tee::Uuid uuid;
+  EntryParam& data = params[2];
+  if (!Is(params, 0x2715) || !ReadUuid(params[0], uuid) || data.size > kMostData ||
+      (data.size != 0 && data.memory == nullptr)) {
+    return code::kBadParameters;
+  }
+  if (call.context.upcalls == nullptr) return code::kCommunication;
+  std::vector<std::byte> bytes(data.size);
+  if (data.size != 0 && !data.memory->Read(data.offset, bytes)) return code::kAccessDenied;
+  std::uint32_t words[4] = {};
+  std::memcpy(words, uuid.octets.data(), sizeof(words));
+  using Kind = tee::UpcallParam::Kind;
+  tee::Upcall upcall;
+  upcall.kind = tee::UpcallKind::kPlugin;
+  upcall.params[0] = {Kind::kValueIn, kInvoke, words[0], words[1], {}, 0};
+  upcall.params[1] = {Kind::kValueIn, words[2], words[3], params[1].a, {}, 0};
+  upcall.params[2] = {Kind::kValueInOut, params[1].b, 0, 0, {}, 0};
+  upcall.params[3] = {Kind::kBytesInOut, 0, 0, 0, bytes, bytes.size()};
+  const std::uint32_t result = call.context.upcalls->Call(upcall).code;
+  params[3].a = upcall.params[2].b;
+  const std::uint64_t got = std::min<std::uint64_t>(params[3].a, bytes.size());
+  if (got != 0 && !data.memory->Write(data.offset, std::span(bytes).first(got))) {
+    return code::kAccessDenied;
+  }
+  return result;
+}
+
 }  // namespace
 
 std::uint32_t SystemPta::Open(Call&, TaInstance* caller, EntryParams&) {
@@ -124,6 +183,10 @@ std::uint32_t SystemPta::Invoke(Call& call, TaInstance* caller, std::uint32_t,
     case kAddEntropy:
       // The generator is the host kernel's, which needs none from a TA.
       return Is(params, 0x0005) ? code::kSuccess : code::kBadParameters;
+    case kDeriveUniqueKey:
+      return DeriveUniqueKey(*caller, params);
+    case kSupplicantPlugin:
+      return InvokePlugin(call, params);
     case kMapZi:
       return MapZi(*caller, params);
     case kUnmap:

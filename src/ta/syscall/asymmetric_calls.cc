@@ -30,13 +30,21 @@ std::uint32_t DeriveCall(TaInstance& ta, const SyscallArgs& args) {
   const auto operation = ta.handles().operations.Find(args[0]);
   if (!operation) return code::kBadParameters;
   AttributesIn attributes;
-  const std::uint32_t result = attributes.Take(ta, args[1], args[2]);
+  std::uint32_t result = attributes.Take(ta, args[1], args[2]);
   if (result != code::kSuccess) return result;
   const auto key = ta.handles().objects.Find(operation->key1);
+  const auto ephemeral = ta.handles().objects.Find(operation->key2);
   const auto into = ta.handles().objects.Find(args[3]);
   if (!key || !into) return code::kBadState;
   if (!Usable(*key) || into->persistent()) return code::kBadParameters;
-  return DeriveKey(operation->algorithm, key->key, attributes.get(), into->key);
+  constexpr std::uint32_t kConfirmationOut = 0xD0000846;
+  SecretBytes confirmation;
+  result = DeriveKey(operation->algorithm, {key->key, ephemeral ? &ephemeral->key : nullptr},
+                     attributes.get(), into->key, confirmation);
+  if (result != code::kSuccess || confirmation.empty()) return result;
+  return ta.space().Write(attributes.AddressOf(kConfirmationOut), confirmation)
+             ? code::kSuccess
+             : code::kAccessDenied;
 }
 
 // (operation, attributes, count, in, size, out, out size)

@@ -40,8 +40,16 @@ std::uint32_t AttributesIn::Take(const TaInstance& ta, std::uint64_t address,
       attribute.bytes = copy;
     }
     attributes_.push_back(attribute);
+    addresses_.push_back(attribute.is_value() ? 0 : one.a);
   }
   return tee::code::kSuccess;
+}
+
+std::uint64_t AttributesIn::AddressOf(std::uint32_t id) const {
+  for (std::size_t i = 0; i < attributes_.size(); ++i) {
+    if (attributes_[i].id == id) return addresses_[i];
+  }
+  return 0;
 }
 
 }  // namespace vtee::ta
