@@ -20,6 +20,7 @@ using runner::kRegionPrivate;
 using runner::kRegionRead;
 using runner::kRegionWrite;
 
+constexpr std::uint32_t kStackAlignment = 16;
 constexpr std::uint64_t kParamsOnStack = 80;  // UteeParams, and the stack stays aligned
 
 
@@ -46,7 +47,8 @@ std::optional<LoadFailure> TaInstance::Load(const Modules::Fetch& fetch) {
                        "the TA has flags (" + Hex(head.flags) + ") that are not known here"};
   }
   constexpr std::uint64_t kMostStack = 16u << 20;
-  if (head.stack_size == 0 || head.stack_size > kMostStack) {
+  if (head.stack_size < kParamsOnStack || head.stack_size > kMostStack ||
+      head.stack_size % kStackAlignment != 0) {
     return LoadFailure{tee::code::kBadFormat, "the TA wants a stack of " +
                                                   std::to_string(head.stack_size) + " bytes"};
   }
@@ -56,7 +58,9 @@ std::optional<LoadFailure> TaInstance::Load(const Modules::Fetch& fetch) {
   if (!stack) {
     return LoadFailure{tee::code::kOutOfMemory, "the TA's stack does not fit into its memory"};
   }
-  stack_top_ = *stack + size;
+  // As in OP-TEE: what the last page has beyond the size lies above. There are TAs (xtest's) that
+  // read a little further than what they have put on their stack.
+  stack_top_ = *stack + head.stack_size;
   if (!space_.Apply()) {
     return LoadFailure{tee::code::kOutOfMemory, "the TA's process cannot map the TA's memory"};
   }

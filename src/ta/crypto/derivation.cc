@@ -228,8 +228,9 @@ std::uint32_t DeriveKey(std::uint32_t algorithm, const DerivationKeys& keys, Att
   if (algorithm != alg::kSm2Kep) {
     result = Derive(algorithm, keys.key, params, room, secret);
   } else if (keys.ephemeral != nullptr) {
-    result = Sm2Exchange(keys.key, *keys.ephemeral, params, into.max_bits() / 8, secret,
-                         confirmation);
+    // OP-TEE takes the size that the object was made with for bytes here.
+    result = Sm2Exchange(keys.key, *keys.ephemeral, params,
+                         std::min<std::size_t>(into.max_bits(), room), secret, confirmation);
   }
   ERR_clear_error();
   if (result != code::kSuccess) return result;

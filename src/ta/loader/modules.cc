@@ -249,9 +249,9 @@ std::optional<LoadFailure> Modules::Seal(const Module& module) {
 }
 
 std::optional<LoadFailure> Modules::DescribeModules() {
-  const auto symbol = modules_.front().file.Find("__elf_phdr_info");
-  if (!symbol) return std::nullopt;  // an old TA, which does not ask
-  if (!modules_.front().file.InSegment(symbol->value, sizeof(ModulesInfo))) {
+  const auto wanted = Resolve("__elf_phdr_info");
+  if (!wanted) return std::nullopt;  // an old TA, which does not ask
+  if (!wanted->module->file.InSegment(wanted->symbol.value, sizeof(ModulesInfo))) {
     return Malformed("its list of modules");
   }
   // The list, then the names.
@@ -265,7 +265,7 @@ std::optional<LoadFailure> Modules::DescribeModules() {
     if (!place) return OutOfMemory();
     description_ = *place;
   }
-  const std::uint64_t info_address = modules_.front().load + symbol->value;
+  const std::uint64_t info_address = wanted->module->load + wanted->symbol.value;
   const std::uint64_t zero = info_address + offsetof(ModulesInfo, zero);
   std::uint64_t at = description_;
   std::uint64_t name_at = description_ + modules_.size() * sizeof(ProgramHeaderInfo);
