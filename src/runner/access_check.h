@@ -40,8 +40,7 @@ inline std::uint64_t CheckAccess(const Region* regions, std::size_t count, std::
     if ((flags & kAccessWrite) != 0 && (has & kRegionWrite) == 0) return kAccessDenied;
     if ((flags & kAccessNonSecure) != 0 && !non_secure) return kAccessDenied;
     if ((flags & kAccessSecure) != 0 && non_secure) return kAccessDenied;
-    if ((flags & kAccessAnyOwner) == 0 &&
-        ((has & kRegionPrivate) == 0 || end > region.end)) {
+    if ((flags & kAccessAnyOwner) == 0 && ((has & kRegionPrivate) == 0 || end > region.end)) {
       return kAccessDenied;
     }
     if (end <= region.end) return 0;

@@ -59,7 +59,7 @@ struct Region {
 inline constexpr std::uint32_t kRegionRead = 1;
 inline constexpr std::uint32_t kRegionWrite = 2;
 inline constexpr std::uint32_t kRegionExecute = 4;
-inline constexpr std::uint32_t kRegionPrivate = 8;    // of the TA alone: no parameter, not shared
+inline constexpr std::uint32_t kRegionPrivate = 8;     // of the TA alone: no parameter, not shared
 inline constexpr std::uint32_t kRegionNonSecure = 16;  // the guest's
 inline constexpr std::size_t kMaxRegions = 256;
 

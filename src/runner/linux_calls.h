@@ -4,6 +4,7 @@
 #pragma once
 
 #include <asm/unistd.h>
+
 #include <cstdint>
 
 namespace vtee::runner {

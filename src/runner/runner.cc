@@ -185,8 +185,8 @@ std::uint64_t ParseSize(const char* text) {
 }
 
 bool MapArena(std::uint64_t size) {
-  const long base = LinuxCall(__NR_mmap, kArenaBase, size, PROT_NONE, MAP_SHARED | MAP_FIXED,
-                              kArenaFd, 0);
+  const long base =
+      LinuxCall(__NR_mmap, kArenaBase, size, PROT_NONE, MAP_SHARED | MAP_FIXED, kArenaFd, 0);
   if (base != static_cast<long>(kArenaBase)) return false;
   if (LinuxCall(__NR_mprotect, kThunkAddress, kPage * (1 + kChannelPages),
                 PROT_READ | PROT_WRITE) != 0) {

@@ -55,6 +55,7 @@ inline constexpr std::uint32_t kSecurity = 0xFFFF000F;
 inline constexpr std::uint32_t kShortBuffer = 0xFFFF0010;
 inline constexpr std::uint32_t kTimeout = 0xFFFF3001;
 inline constexpr std::uint32_t kTargetDead = 0xFFFF3024;
+inline constexpr std::uint32_t kMacInvalid = 0xFFFF3071;
 }  // namespace code
 
 struct Outcome {

@@ -11,8 +11,7 @@ namespace {
 
 class GuestMemory final : public tee::RegisteredMemory, public ta::MemorySource {
  public:
-  explicit GuestMemory(std::shared_ptr<const tee::SharedMemory> guest)
-      : guest_(std::move(guest)) {}
+  explicit GuestMemory(std::shared_ptr<const tee::SharedMemory> guest) : guest_(std::move(guest)) {}
   std::uint64_t size() const override { return guest_->size(); }
   bool Read(std::uint64_t offset, std::span<std::byte> out) const override {
     return guest_->Read(offset, out);
@@ -101,8 +100,9 @@ Result<std::unique_ptr<UserBackend>> UserBackend::Open(const UserBackendOptions&
   if (options.development_keys) {
     VTEE_TRY(tee.roots.AddDevelopmentKeys());
     Log(LogLevel::kWarning, "keys.development",
-        {{"what", "TAs signed with OP-TEE's public development keys are run: everybody can make "
-                  "one"},
+        {{"what",
+          "TAs signed with OP-TEE's public development keys are run: everybody can make "
+          "one"},
          {"remedy", "name your own key: keys=FILE.pem"}});
   }
   if (tee.roots.keys().empty()) {
@@ -125,8 +125,8 @@ tee::Outcome UserBackend::OpenSession(tee::CallContext& context, const tee::Open
   ta::EntryParams entry = ToEntry(params);
   std::uint32_t id = 0;
   const ta::ClientIdentity client{static_cast<std::uint32_t>(request.login), request.client};
-  const tee::Outcome outcome = core_.OpenSession(
-      operation.call, operation.call.cancellation, nullptr, client, request.application, entry, id);
+  const tee::Outcome outcome = core_.OpenSession(operation.call, operation.call.cancellation,
+                                                 nullptr, client, request.application, entry, id);
   FromEntry(entry, params);
   session = tee::SessionId(id);
   return outcome;

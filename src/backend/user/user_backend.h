@@ -19,8 +19,8 @@
 namespace vtee::backend {
 
 struct UserBackendOptions {
-  bool development_keys = false;        // OP-TEE's public ones: tests and demonstrations only
-  std::vector<std::string> key_files;   // PEM
+  bool development_keys = false;       // OP-TEE's public ones: tests and demonstrations only
+  std::vector<std::string> key_files;  // PEM
   std::vector<std::string> ta_folders;
   bool guest_tas = true;
 };

@@ -42,8 +42,8 @@ class Cancellation {
 
 struct Call {
   tee::CallContext& context;
-  Cancellation cancellation;       // of the entry the caller asked for
-  int depth = 0;                   // how many TAs it is in
+  Cancellation cancellation;        // of the entry the caller asked for
+  int depth = 0;                    // how many TAs it is in
   TaInstance* waits_for = nullptr;  // under the core's lock
 };
 

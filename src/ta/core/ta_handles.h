@@ -9,9 +9,10 @@
 #include <memory>
 #include <vector>
 
-#include "ta/crypto/authenticated.h"
+#include "ta/crypto/ae.h"
 #include "ta/crypto/cipher.h"
 #include "ta/crypto/digest.h"
+#include "ta/crypto/mac.h"
 #include "ta/crypto/object.h"
 #include "ta/crypto/operation_modes.h"
 #include "tee/types.h"
@@ -68,10 +69,12 @@ struct Operation {
   std::uint32_t mode = 0;
   std::uint32_t key1 = 0;  // handles, which belong to the operation
   std::uint32_t key2 = 0;
-  bool ready = false;  // Init has been called
-  std::unique_ptr<HashState> hash;
+  // One of them once Init has been called, by the class of the algorithm; those with keys are made
+  // by Init, when the keys are there.
+  std::unique_ptr<DigestState> digest;
+  std::unique_ptr<MacState> mac;
   std::unique_ptr<CipherState> cipher;
-  std::unique_ptr<AuthenticatedState> authenticated;
+  std::unique_ptr<AeState> ae;
 };
 
 struct ObjectEnumeration {

@@ -23,12 +23,10 @@ using runner::kRegionWrite;
 constexpr std::uint32_t kStackAlignment = 16;
 constexpr std::uint64_t kParamsOnStack = 80;  // UteeParams, and the stack stays aligned
 
-
-
 }  // namespace
 
-TaInstance::TaInstance(TeeCore& core, const tee::Uuid& uuid,
-                       std::unique_ptr<RunnerProcess> process, const Limits& limits)
+TaInstance::TaInstance(TeeCore& core, const tee::Uuid& uuid, std::unique_ptr<RunnerProcess> process,
+                       const Limits& limits)
     : core_(core),
       uuid_(uuid),
       process_(std::move(process)),
@@ -49,12 +47,12 @@ std::optional<LoadFailure> TaInstance::Load(const Modules::Fetch& fetch) {
   constexpr std::uint64_t kMostStack = 16u << 20;
   if (head.stack_size < kParamsOnStack || head.stack_size > kMostStack ||
       head.stack_size % kStackAlignment != 0) {
-    return LoadFailure{tee::code::kBadFormat, "the TA wants a stack of " +
-                                                  std::to_string(head.stack_size) + " bytes"};
+    return LoadFailure{tee::code::kBadFormat,
+                       "the TA wants a stack of " + std::to_string(head.stack_size) + " bytes"};
   }
   const std::uint64_t size = (head.stack_size + kPage - 1) / kPage * kPage;
-  const auto stack = space_.Allocate(TaSpace::Zone::kAnywhere, size,
-                                     kRegionRead | kRegionWrite | kRegionPrivate);
+  const auto stack =
+      space_.Allocate(TaSpace::Zone::kAnywhere, size, kRegionRead | kRegionWrite | kRegionPrivate);
   if (!stack) {
     return LoadFailure{tee::code::kOutOfMemory, "the TA's stack does not fit into its memory"};
   }
@@ -80,8 +78,7 @@ bool TaInstance::MapParams(const EntryParams& params) {
       if (!pages) return false;
       wanted.bytes = *pages;
       wanted.address = inset;
-      wanted.flags =
-          kRegionRead | kRegionWrite | (param.memory->secure() ? 0 : kRegionNonSecure);
+      wanted.flags = kRegionRead | kRegionWrite | (param.memory->secure() ? 0 : kRegionNonSecure);
     }
     MappedParam& mapped = mapped_[i];
     // The pages of the entry before serve again if they fit.
@@ -174,8 +171,8 @@ tee::Outcome TaInstance::Enter(Call& call, Cancellation& cancellation, EntryFunc
   cancellation.SetMask(true);
   runner::Channel& channel = process_->arena().channel();
   const std::uint64_t frame = stack_top_ - kParamsOnStack;
-  const std::uint64_t args[] = {modules_.entry(), frame,
-                                static_cast<std::uint64_t>(function), session, frame, command};
+  const std::uint64_t args[] = {modules_.entry(), frame, static_cast<std::uint64_t>(function),
+                                session,          frame, command};
   std::copy(std::begin(args), std::end(args), channel.args);
   const auto result = Run(runner::Request::kEnter);
   call_ = nullptr;
@@ -194,8 +191,9 @@ std::optional<std::uint32_t> TaInstance::Run(runner::Request request) {
     if (!process_->Exchange(request)) {
       LogGuest(LogLevel::kWarning, "ta.died",
                {{"ta", tee::ToString(uuid_)},
-                {"remedy", "its process has ended or was killed (a system call of its own, memory "
-                           "or time limits); see the kernel's log"}});
+                {"remedy",
+                 "its process has ended or was killed (a system call of its own, memory "
+                 "or time limits); see the kernel's log"}});
       return std::nullopt;
     }
     switch (static_cast<runner::Event>(channel.event)) {

@@ -163,10 +163,9 @@ tee::Outcome TeeCore::OpenSession(Call& call, Cancellation& cancellation, TaInst
   tee::Outcome outcome;
   {
     const Turn turn(*this, call, *instance);
-    outcome = turn.granted()
-                  ? instance->Enter(call, cancellation, EntryFunction::kOpen, opened->id, client,
-                                    0, params)
-                  : FromTee(tee::code::kBusy);
+    outcome = turn.granted() ? instance->Enter(call, cancellation, EntryFunction::kOpen, opened->id,
+                                               client, 0, params)
+                             : FromTee(tee::code::kBusy);
   }
   if (outcome.ok()) {
     session = opened->id;
@@ -387,10 +386,9 @@ std::variant<std::vector<std::byte>, LoadFailure> TeeCore::Fetch(Call& call,
   auto verdict = VerifySignedTa(*file, uuid, options_.roots, {}, *versions_);
   if (verdict.ok()) return std::move(verdict.value().image);
   const Refusal& refusal = verdict.refusal();
-  LogGuest(LogLevel::kWarning, "ta.refused",
-           {{"ta", tee::ToString(uuid)},
-            {"fault", ToString(refusal.fault)},
-            {"why", refusal.message}});
+  LogGuest(
+      LogLevel::kWarning, "ta.refused",
+      {{"ta", tee::ToString(uuid)}, {"fault", ToString(refusal.fault)}, {"why", refusal.message}});
   return LoadFailure{refusal.code(), refusal.message};
 }
 

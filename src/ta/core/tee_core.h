@@ -50,8 +50,8 @@ class TeeCore {
 
   // `caller`: the TA whose system call this is; null: the guest or a program.
   tee::Outcome OpenSession(Call& call, Cancellation& cancellation, TaInstance* caller,
-                           const ClientIdentity& client, const tee::Uuid& uuid,
-                           EntryParams& params, std::uint32_t& session);
+                           const ClientIdentity& client, const tee::Uuid& uuid, EntryParams& params,
+                           std::uint32_t& session);
   tee::Outcome Invoke(Call& call, Cancellation& cancellation, TaInstance* caller,
                       std::uint32_t session, std::uint32_t command, EntryParams& params);
   tee::Outcome CloseSession(Call& call, std::uint32_t session);

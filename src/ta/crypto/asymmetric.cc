@@ -3,10 +3,11 @@
 
 #include <openssl/err.h>
 
-#include "ta/crypto/operation_modes.h"
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/elliptic.h"
+#include "ta/crypto/evp_digest.h"
 #include "ta/crypto/montgomery.h"
+#include "ta/crypto/operation_modes.h"
 #include "ta/crypto/rsa.h"
 #include "tee/types.h"
 
@@ -19,7 +20,7 @@ enum class Family { kNone, kRsa, kDsa, kEcdsa, kEd25519, kSm2Dsa, kSm2Pke };
 
 Family FamilyOf(std::uint32_t algorithm) {
   switch (algorithm) {
-    case alg::kSm2Dsa:
+    case alg::kSm2DsaSm3:
       return Family::kSm2Dsa;
     case alg::kSm2Pke:
       return Family::kSm2Pke;
@@ -79,9 +80,7 @@ std::uint32_t Sign(std::uint32_t algorithm, const CryptoObject& key, Attributes 
 
 }  // namespace
 
-bool IsAsymmetricSupported(std::uint32_t algorithm) {
-  return FamilyOf(algorithm) != Family::kNone;
-}
+bool IsAsymmetricSupported(std::uint32_t algorithm) { return FamilyOf(algorithm) != Family::kNone; }
 
 std::uint32_t AsymmetricOperate(std::uint32_t algorithm, std::uint32_t mode,
                                 const CryptoObject& key, Attributes params, ConstBytes in,

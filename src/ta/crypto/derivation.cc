@@ -10,6 +10,7 @@
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/big_number.h"
 #include "ta/crypto/elliptic.h"
+#include "ta/crypto/evp_digest.h"
 #include "ta/crypto/montgomery.h"
 #include "ta/crypto/sm2_exchange.h"
 #include "tee/types.h"
@@ -84,7 +85,7 @@ struct Stretch {
           break;
         case 0xF0000B46:  // HKDF digest
           if (main != kHkdfMain) return false;
-          digest = DigestOf(param.a);
+          digest = EvpDigestOf(param.a);
           break;
         case 0xD00002C1:  // Concat KDF
           if (main != kConcatMain) return false;
@@ -159,11 +160,10 @@ std::uint32_t Pbkdf2(const Stretch& with, ConstBytes secret, SecretBytes& out) {
   if (*with.iterations == 0 || *with.iterations > kMostIterations) return code::kBadParameters;
   out.resize(*with.length);
   if (out.empty()) return code::kSuccess;
-  const int ok = PKCS5_PBKDF2_HMAC(reinterpret_cast<const char*>(secret.data()),
-                                   static_cast<int>(secret.size()), In(with.salt),
-                                   static_cast<int>(with.salt.size()),
-                                   static_cast<int>(*with.iterations), with.digest,
-                                   static_cast<int>(out.size()), Out(out));
+  const int ok = PKCS5_PBKDF2_HMAC(
+      reinterpret_cast<const char*>(secret.data()), static_cast<int>(secret.size()), In(with.salt),
+      static_cast<int>(with.salt.size()), static_cast<int>(*with.iterations), with.digest,
+      static_cast<int>(out.size()), Out(out));
   return ok == 1 ? code::kSuccess : code::kGeneric;
 }
 
@@ -189,7 +189,7 @@ std::uint32_t Derive(std::uint32_t algorithm, const CryptoObject& key, Attribute
   const bool modern = algorithm == alg::kHkdf;
   const std::uint32_t main = modern ? kHkdfMain : MainAlgorithm(algorithm);
   Stretch with;
-  with.digest = modern ? EVP_sha256() : DigestByNumber((algorithm >> 12) & 0xF);
+  with.digest = modern ? EVP_sha256() : EvpDigestByNumber((algorithm >> 12) & 0xF);
   if (!with.Take(main, params) || *with.length > room) return code::kBadParameters;
   if (main == kHkdfMain) return Hkdf(with, key.secret(), secret);
   if (main == kConcatMain) return ConcatKdf(with, key.secret(), secret);
@@ -212,7 +212,7 @@ bool IsDerivationSupported(std::uint32_t algorithm) {
   }
   const std::uint32_t main = MainAlgorithm(algorithm);
   return (algorithm & 0xFFFF0F00) == 0x80000000 && main >= kHkdfMain && main <= kPbkdf2Main &&
-         DigestByNumber((algorithm >> 12) & 0xF) != nullptr;
+         EvpDigestByNumber((algorithm >> 12) & 0xF) != nullptr;
 }
 
 std::uint32_t DeriveKey(std::uint32_t algorithm, const DerivationKeys& keys, Attributes params,

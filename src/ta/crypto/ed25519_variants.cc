@@ -140,7 +140,8 @@ class Edwards {
       if (odd) return false;
       BN_zero(point.x.get());
     } else {
-      if (BN_mod_sqrt(point.x.get(), u.get(), prime_.get(), context_.get()) == nullptr) return false;
+      if (BN_mod_sqrt(point.x.get(), u.get(), prime_.get(), context_.get()) == nullptr)
+        return false;
       if ((BN_is_odd(point.x.get()) != 0) != odd) {
         Check(BN_sub(point.x.get(), prime_.get(), point.x.get()));
       }
@@ -231,8 +232,7 @@ BnPtr ModOrder(Edwards& curve, ConstBytes hash) {
 std::uint32_t SignEd25519Variant(ConstBytes private_key, ConstBytes public_key,
                                  const EdVariant& variant, ConstBytes message,
                                  SecretBytes& signature) {
-  if (private_key.size() != kBytes || public_key.size() != kBytes ||
-      variant.context.size() > 255) {
+  if (private_key.size() != kBytes || public_key.size() != kBytes || variant.context.size() > 255) {
     return code::kBadParameters;
   }
   Edwards curve;

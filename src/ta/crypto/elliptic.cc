@@ -9,6 +9,7 @@
 #include "ta/crypto/asymmetric.h"
 #include "ta/crypto/big_number.h"
 #include "ta/crypto/curves.h"
+#include "ta/crypto/evp_digest.h"
 #include "tee/types.h"
 
 namespace vtee::ta {
@@ -63,14 +64,13 @@ PkeyPtr MakeEccKey(const Curve& curve, ConstBytes x, ConstBytes y, ConstBytes d)
   const ParamBuilderPtr builder = OrBadAlloc(ParamBuilderPtr(OSSL_PARAM_BLD_new()));
   const SecretBytes point = EncodePoint(curve, x, y);
   const BnPtr number = ToNumber(d);
-  const bool ok =
-      !point.empty() &&
-      OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, curve.group,
-                                      0) == 1 &&
-      OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(),
-                                       point.size()) == 1 &&
-      (d.empty() ||
-       OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_PRIV_KEY, number.get()) == 1);
+  const bool ok = !point.empty() &&
+                  OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME,
+                                                  curve.group, 0) == 1 &&
+                  OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY,
+                                                   point.data(), point.size()) == 1 &&
+                  (d.empty() || OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_PRIV_KEY,
+                                                       number.get()) == 1);
   return ok ? FromData(curve.id == kCurveSm2 ? "SM2" : "EC", *builder, !d.empty()) : nullptr;
 }
 
@@ -82,8 +82,7 @@ PkeyPtr MakeEccKey(const CryptoObject& key, bool private_half) {
 }
 
 // OpenSSL signs into DER; r and s are of `size` bytes each.
-std::uint32_t SignRaw(EVP_PKEY* pkey, std::size_t size, ConstBytes digest,
-                      SecretBytes& signature) {
+std::uint32_t SignRaw(EVP_PKEY* pkey, std::size_t size, ConstBytes digest, SecretBytes& signature) {
   const PkeyContextPtr context(EVP_PKEY_CTX_new(pkey, nullptr));
   std::size_t der_size = 0;
   if (!context || EVP_PKEY_sign_init(context.get()) != 1 ||
@@ -137,7 +136,7 @@ std::uint32_t DsaSign(const CryptoObject& key, ConstBytes digest, SecretBytes& s
 
 std::uint32_t DsaVerify(std::uint32_t algorithm, const CryptoObject& key, ConstBytes digest,
                         ConstBytes signature) {
-  const EVP_MD* md = DigestByNumber((algorithm >> 12) & 0xF);
+  const EVP_MD* md = EvpDigestByNumber((algorithm >> 12) & 0xF);
   if (md == nullptr) return code::kNotSupported;
   if (digest.size() != static_cast<std::size_t>(EVP_MD_get_size(md)) &&
       digest.size() != key.Bytes(attr::kDsaSubprime).size()) {
@@ -161,8 +160,7 @@ std::uint32_t EccVerify(const CryptoObject& key, ConstBytes digest, ConstBytes s
   return VerifyRaw(pkey.get(), digest, signature);
 }
 
-std::uint32_t EcdhDerive(const CryptoObject& key, ConstBytes x, ConstBytes y,
-                         SecretBytes& secret) {
+std::uint32_t EcdhDerive(const CryptoObject& key, ConstBytes x, ConstBytes y, SecretBytes& secret) {
   const Curve* curve = CurveOf(key);
   const PkeyPtr own = MakeEccKey(key, true);
   const PkeyPtr peer = curve != nullptr ? MakeEccKey(*curve, x, y, {}) : nullptr;

@@ -77,14 +77,13 @@ class RsaGenerator {
     const BnPtr dp = NewNumber();
     const BnPtr dq = NewNumber();
     const BnPtr qp = NewNumber();
-    const bool ok =
-        BN_sub(p1.get(), p_.get(), BN_value_one()) == 1 &&
-        BN_sub(q1.get(), q_.get(), BN_value_one()) == 1 &&
-        BN_mul(phi.get(), p1.get(), q1.get(), context_.get()) == 1 &&
-        BN_mod_inverse(d.get(), e_.get(), phi.get(), context_.get()) != nullptr &&
-        BN_mod(dp.get(), d.get(), p1.get(), context_.get()) == 1 &&
-        BN_mod(dq.get(), d.get(), q1.get(), context_.get()) == 1 &&
-        BN_mod_inverse(qp.get(), q_.get(), p_.get(), context_.get()) != nullptr;
+    const bool ok = BN_sub(p1.get(), p_.get(), BN_value_one()) == 1 &&
+                    BN_sub(q1.get(), q_.get(), BN_value_one()) == 1 &&
+                    BN_mul(phi.get(), p1.get(), q1.get(), context_.get()) == 1 &&
+                    BN_mod_inverse(d.get(), e_.get(), phi.get(), context_.get()) != nullptr &&
+                    BN_mod(dp.get(), d.get(), p1.get(), context_.get()) == 1 &&
+                    BN_mod(dq.get(), d.get(), q1.get(), context_.get()) == 1 &&
+                    BN_mod_inverse(qp.get(), q_.get(), p_.get(), context_.get()) != nullptr;
     if (!ok) return false;
     object.SetBytes(attr::kRsaModulus, FromNumber(n_.get()));
     object.SetBytes(attr::kRsaPublicExponent, FromNumber(e_.get()));
@@ -199,8 +198,8 @@ std::uint32_t GenerateEcc(CryptoObject& object, std::uint32_t bits, Attributes a
     }
   } while (BN_is_zero(d.get()));
   if (EC_POINT_mul(group.get(), point.get(), d.get(), nullptr, nullptr, context.get()) != 1 ||
-      EC_POINT_get_affine_coordinates(group.get(), point.get(), x.get(), y.get(),
-                                      context.get()) != 1) {
+      EC_POINT_get_affine_coordinates(group.get(), point.get(), x.get(), y.get(), context.get()) !=
+          1) {
     return code::kGeneric;
   }
   object.SetBytes(attr::kEccPrivate, FromNumber(d.get()));

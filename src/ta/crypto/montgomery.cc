@@ -84,10 +84,10 @@ std::uint32_t Ed25519Sign(const CryptoObject& key, const EdVariant& variant, Con
   const std::unique_ptr<EVP_MD_CTX, Deleter<EVP_MD_CTX_free>> context(EVP_MD_CTX_new());
   signature.resize(64);
   std::size_t size = signature.size();
-  const bool ok = own && context &&
-                  EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, own.get()) == 1 &&
-                  EVP_DigestSign(context.get(), Out(signature), &size, In(message),
-                                 message.size()) == 1;
+  const bool ok =
+      own && context &&
+      EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, own.get()) == 1 &&
+      EVP_DigestSign(context.get(), Out(signature), &size, In(message), message.size()) == 1;
   ERR_clear_error();
   return ok ? code::kSuccess : code::kGeneric;
 }

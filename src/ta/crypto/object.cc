@@ -120,8 +120,7 @@ std::uint32_t CryptoObject::SizeOf(const ObjectType& type, const Attribute& attr
 std::uint32_t CryptoObject::Populate(Attributes attributes) {
   const ObjectType* type = FindObjectType(type_);
   if (type == nullptr) return code::kNotImplemented;
-  const std::uint32_t result =
-      CheckAttributes(*type, attributes, kRequired, kOptionalGroup, true);
+  const std::uint32_t result = CheckAttributes(*type, attributes, kRequired, kOptionalGroup, true);
   if (result != code::kSuccess) return result;
   std::uint64_t bits = 0;
   for (const Attribute& attribute : attributes) {

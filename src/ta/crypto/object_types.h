@@ -91,8 +91,8 @@ inline constexpr std::uint32_t kOptionalGroup = 2;  // all of the group or none
 inline constexpr std::uint32_t kSizes = 4;          // its length is the object's size
 inline constexpr std::uint32_t kGenerateRequired = 8;
 inline constexpr std::uint32_t kGenerateOptional = 16;
-inline constexpr std::uint32_t kNumber = 32;         // kept without leading zeros
-inline constexpr std::uint32_t kWithinSize = 64;     // a number of no more bits than the object has
+inline constexpr std::uint32_t kNumber = 32;      // kept without leading zeros
+inline constexpr std::uint32_t kWithinSize = 64;  // a number of no more bits than the object has
 
 struct ObjectType {
   std::uint32_t type;

@@ -9,6 +9,7 @@
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/asymmetric.h"
 #include "ta/crypto/big_number.h"
+#include "ta/crypto/evp_digest.h"
 #include "tee/types.h"
 
 namespace vtee::ta {
@@ -55,7 +56,7 @@ bool SetOaep(EVP_PKEY_CTX* context, const RsaScheme& scheme, Attributes params) 
     std::uint32_t algorithm = 0;
     if (given->bytes.size() != sizeof(algorithm)) return false;
     std::memcpy(&algorithm, given->bytes.data(), sizeof(algorithm));
-    mask = DigestOf(algorithm);
+    mask = EvpDigestOf(algorithm);
     if (mask == nullptr) return false;
   }
   if (EVP_PKEY_CTX_set_rsa_oaep_md(context, scheme.digest) != 1 ||
@@ -91,8 +92,7 @@ bool SetEncryption(EVP_PKEY_CTX* context, const RsaScheme& scheme, Attributes pa
 bool SetSignature(EVP_PKEY_CTX* context, const RsaScheme& scheme, Attributes params) {
   if (scheme.padding == Padding::kPkcs1) {
     return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) == 1 &&
-           (scheme.digest == nullptr ||
-            EVP_PKEY_CTX_set_signature_md(context, scheme.digest) == 1);
+           (scheme.digest == nullptr || EVP_PKEY_CTX_set_signature_md(context, scheme.digest) == 1);
   }
   int salt = EVP_MD_get_size(scheme.digest);
   if (const Attribute* given = FindAttribute(params, attr::kRsaPssSaltLength)) {
@@ -120,15 +120,15 @@ void StripNumber(SecretBytes& out) {
 }  // namespace
 
 std::optional<RsaScheme> RsaSchemeOf(std::uint32_t algorithm) {
-  if (algorithm == alg::kRsaNoPad) return RsaScheme{Padding::kNone, false, nullptr};
-  if (algorithm == alg::kRsaPkcs1) return RsaScheme{Padding::kPkcs1, false, nullptr};
-  if (algorithm == alg::kRsaSignRaw) return RsaScheme{Padding::kPkcs1, true, nullptr};
+  if (algorithm == alg::kRsaNopad) return RsaScheme{Padding::kNone, false, nullptr};
+  if (algorithm == alg::kRsaesPkcs1) return RsaScheme{Padding::kPkcs1, false, nullptr};
+  if (algorithm == alg::kRsassaPkcs1) return RsaScheme{Padding::kPkcs1, true, nullptr};
   constexpr std::uint32_t kMd5Sha1 = 0x7000F830;
   if (algorithm == kMd5Sha1) return RsaScheme{Padding::kPkcs1, true, EVP_md5_sha1()};
   const std::uint32_t low = (algorithm >> 12) & 0xF;
   const std::uint32_t high = (algorithm >> 20) & 0xF;
-  const EVP_MD* by_low = DigestByNumber(low);
-  const EVP_MD* by_high = DigestByNumber(high);
+  const EVP_MD* by_low = EvpDigestByNumber(low);
+  const EVP_MD* by_high = EvpDigestByNumber(high);
   if ((algorithm & 0xFFFF0FFF) == 0x70000830 && by_low != nullptr) {
     return RsaScheme{Padding::kPkcs1, true, by_low};
   }
@@ -156,9 +156,10 @@ std::uint32_t RsaEncrypt(std::uint32_t algorithm, const CryptoObject& key, Attri
   const SecretBytes padded = plain ? PadNumber(in, size) : Secret(in);
   out.resize(size);
   std::size_t written = size;
-  const bool ok = context && EVP_PKEY_encrypt_init(context.get()) == 1 &&
-                  SetEncryption(context.get(), *scheme, params) &&
-                  EVP_PKEY_encrypt(context.get(), Out(out), &written, In(padded), padded.size()) == 1;
+  const bool ok =
+      context && EVP_PKEY_encrypt_init(context.get()) == 1 &&
+      SetEncryption(context.get(), *scheme, params) &&
+      EVP_PKEY_encrypt(context.get(), Out(out), &written, In(padded), padded.size()) == 1;
   if (!ok) return code::kBadParameters;
   out.resize(written);
   if (plain) StripNumber(out);
@@ -175,9 +176,10 @@ std::uint32_t RsaDecrypt(std::uint32_t algorithm, const CryptoObject& key, Attri
   const SecretBytes padded = PadNumber(in, size);
   out.resize(size);
   std::size_t written = size;
-  const bool ok = context && EVP_PKEY_decrypt_init(context.get()) == 1 &&
-                  SetEncryption(context.get(), *scheme, params) &&
-                  EVP_PKEY_decrypt(context.get(), Out(out), &written, In(padded), padded.size()) == 1;
+  const bool ok =
+      context && EVP_PKEY_decrypt_init(context.get()) == 1 &&
+      SetEncryption(context.get(), *scheme, params) &&
+      EVP_PKEY_decrypt(context.get(), Out(out), &written, In(padded), padded.size()) == 1;
   if (!ok) return code::kBadParameters;
   out.resize(written);
   if (scheme->padding == Padding::kNone) StripNumber(out);
@@ -218,8 +220,8 @@ std::uint32_t RsaVerify(std::uint32_t algorithm, const CryptoObject& key, Attrib
       !SetSignature(context.get(), *scheme, params)) {
     return code::kBadParameters;
   }
-  const bool right = EVP_PKEY_verify(context.get(), In(signature), signature.size(), In(data),
-                                     data.size()) == 1;
+  const bool right =
+      EVP_PKEY_verify(context.get(), In(signature), signature.size(), In(data), data.size()) == 1;
   return right ? code::kSuccess : kSignatureInvalid;
 }
 

@@ -17,9 +17,7 @@ struct WipingAllocator {
   WipingAllocator() = default;
   template <typename U>
   WipingAllocator(const WipingAllocator<U>&) {}  // NOLINT: rebinding
-  T* allocate(std::size_t count) {
-    return static_cast<T*>(::operator new(count * sizeof(T)));
-  }
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T))); }
   void deallocate(T* memory, std::size_t count) {
     OPENSSL_cleanse(memory, count * sizeof(T));
     ::operator delete(memory);

@@ -144,8 +144,8 @@ class Exchange {
         EC_POINT_add(group_.get(), u.get(), u.get(), p.get(), context_.get()) == 1 &&
         EC_POINT_mul(group_.get(), u.get(), nullptr, u.get(), t.get(), context_.get()) == 1 &&
         EC_POINT_is_at_infinity(group_.get(), u.get()) == 0 &&
-        EC_POINT_get_affine_coordinates(group_.get(), u.get(), x.get(), y.get(),
-                                        context_.get()) == 1;
+        EC_POINT_get_affine_coordinates(group_.get(), u.get(), x.get(), y.get(), context_.get()) ==
+            1;
     if (!ok) return std::nullopt;
     return Coordinates(FromNumber(x.get()), FromNumber(y.get()));
   }
@@ -160,9 +160,8 @@ class Exchange {
   // Null: not on the curve.
   PointPtr Point(const Coordinates& from) {
     PointPtr point(EC_POINT_new(group_.get()));
-    if (!point || EC_POINT_set_affine_coordinates(group_.get(), point.get(),
-                                                  ToNumber(from.x).get(), ToNumber(from.y).get(),
-                                                  context_.get()) != 1) {
+    if (!point || EC_POINT_set_affine_coordinates(group_.get(), point.get(), ToNumber(from.x).get(),
+                                                  ToNumber(from.y).get(), context_.get()) != 1) {
       return nullptr;
     }
     return point;
@@ -186,9 +185,8 @@ SecretBytes Stretch(std::initializer_list<ConstBytes> seed, std::size_t size) {
 
 }  // namespace
 
-std::uint32_t Sm2Exchange(const CryptoObject& key, const CryptoObject& ephemeral,
-                          Attributes params, std::size_t size, SecretBytes& secret,
-                          SecretBytes& confirmation) {
+std::uint32_t Sm2Exchange(const CryptoObject& key, const CryptoObject& ephemeral, Attributes params,
+                          std::size_t size, SecretBytes& secret, SecretBytes& confirmation) {
   ExchangeParams with;
   if (!with.Take(params) || !key.Has(attr::kEccPrivate) || !ephemeral.Has(attr::kEccPrivate)) {
     return code::kBadParameters;
@@ -208,9 +206,7 @@ std::uint32_t Sm2Exchange(const CryptoObject& key, const CryptoObject& ephemeral
   const Coordinates& first = with.initiator ? own_ephemeral : peer_ephemeral;
   const Coordinates& second = with.initiator ? peer_ephemeral : own_ephemeral;
   const SecretBytes inner = Sm3({shared->x, a, b, first.x, first.y, second.x, second.y});
-  const auto check = [&](std::byte flag) {
-    return Sm3({ConstBytes(&flag, 1), shared->y, inner});
-  };
+  const auto check = [&](std::byte flag) { return Sm3({ConstBytes(&flag, 1), shared->y, inner}); };
   constexpr std::byte kOfResponder{2};
   constexpr std::byte kOfInitiator{3};
   if (!with.check.empty()) {

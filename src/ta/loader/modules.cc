@@ -235,8 +235,7 @@ std::optional<LoadFailure> Modules::Seal(const Module& module) {
   for (const ElfSegment& segment : module.file.segments()) {
     const std::uint64_t start = module.load + segment.address;
     const std::uint64_t page = start / kPage * kPage;
-    const std::uint64_t size =
-        (start + segment.memory_size - page + kPage - 1) / kPage * kPage;
+    const std::uint64_t size = (start + segment.memory_size - page + kPage - 1) / kPage * kPage;
     std::uint32_t flags = kRegionRead | kRegionPrivate;
     if (segment.writable) flags |= kRegionWrite;
     if (segment.executable) {
@@ -260,8 +259,8 @@ std::optional<LoadFailure> Modules::DescribeModules() {
   if (description_ == 0 || size > description_size_) {
     if (description_ != 0) space_.Free(description_, description_size_);
     description_size_ = (size + kPage - 1) / kPage * kPage;
-    const auto place = space_.Allocate(TaSpace::Zone::kModules, description_size_,
-                                       kRegionRead | kRegionPrivate);
+    const auto place =
+        space_.Allocate(TaSpace::Zone::kModules, description_size_, kRegionRead | kRegionPrivate);
     if (!place) return OutOfMemory();
     description_ = *place;
   }

@@ -44,7 +44,8 @@ class Modules {
 
   // Loads the TA and all it needs. Nothing: done.
   std::optional<LoadFailure> LoadTa(const tee::Uuid& uuid, const Fetch& fetch);
-  // Loads a library and all it needs into a TA that has run: dlopen(). Nothing to do if it is there.
+  // Loads a library and all it needs into a TA that has run: dlopen(). Nothing to do if it is
+  // there.
   std::optional<LoadFailure> LoadLibrary(const tee::Uuid& uuid, const Fetch& fetch);
   // The address of a global symbol: in a library, or in all of the TA (nil UUID). dlsym().
   std::optional<std::uint64_t> Symbol(const tee::Uuid& uuid, std::string_view name) const;

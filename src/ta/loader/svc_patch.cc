@@ -33,8 +33,7 @@ std::size_t PatchSvcWrappers(std::span<std::byte> code, std::uint64_t address,
     }
     const auto distance = static_cast<std::int64_t>(thunk - (address + at));
     if (distance >= kReach || distance < -kReach) continue;
-    const std::uint32_t branch =
-        kBranch | (static_cast<std::uint32_t>(distance >> 2) & 0x03FFFFFF);
+    const std::uint32_t branch = kBranch | (static_cast<std::uint32_t>(distance >> 2) & 0x03FFFFFF);
     std::memcpy(code.data() + at, &branch, sizeof(branch));
     ++patched;
   }

@@ -28,8 +28,8 @@ class Arena {
   std::uint64_t size() const { return size_; }
   std::uint64_t end() const { return runner::kArenaBase + size_; }
   runner::Channel& channel() const {
-    return *reinterpret_cast<runner::Channel*>(base_ + (runner::kChannelAddress -
-                                                        runner::kArenaBase));
+    return *reinterpret_cast<runner::Channel*>(base_ +
+                                               (runner::kChannelAddress - runner::kArenaBase));
   }
   // The bytes at an address of the runner. Empty: not wholly inside.
   std::span<std::byte> At(std::uint64_t address, std::uint64_t size) const;

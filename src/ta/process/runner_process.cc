@@ -80,9 +80,9 @@ Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram&
   process->pidfd_ = std::move(spawned.pidfd);
   if (!process->AwaitTurn(std::uint64_t{ready_ms} * 1'000'000) ||
       channel.event != static_cast<std::uint32_t>(runner::Event::kReady)) {
-    return Error{ErrorCode::kUnavailable,
-                 "the process for a TA (" + program.path + ") does not start; run it by hand to "
-                 "see why"};
+    return Error{ErrorCode::kUnavailable, "the process for a TA (" + program.path +
+                                              ") does not start; run it by hand to "
+                                              "see why"};
   }
   return process;
 }

@@ -78,9 +78,9 @@ std::optional<TaSpace::Address> TaSpace::AllocateWithGaps(Zone zone, std::uint64
   if (regions_.size() + 4 > runner::kMaxRegions) return std::nullopt;
   const Address arena_end = process_.arena().end();
   const bool low = zone == Zone::kModules;
-  const auto start = FindGap(low ? runner::kFirstFreeAddress : std::min(runner::kModulesEnd, arena_end),
-                             low ? std::min(runner::kModulesEnd, arena_end) : arena_end, *pages,
-                             *before, *after);
+  const auto start =
+      FindGap(low ? runner::kFirstFreeAddress : std::min(runner::kModulesEnd, arena_end),
+              low ? std::min(runner::kModulesEnd, arena_end) : arena_end, *pages, *before, *after);
   if (!start) return std::nullopt;
   const runner::Region region{*start, *start + *pages, flags, 0};
   regions_.insert(std::upper_bound(regions_.begin(), regions_.end(), region,
@@ -152,8 +152,7 @@ std::optional<std::span<const std::byte>> TaSpace::ViewIn(Address address,
 
 std::optional<std::span<std::byte>> TaSpace::ViewOut(Address address, std::uint64_t size) const {
   if (size == 0) return std::span<std::byte>();
-  constexpr auto kWanted =
-      runner::kAccessRead | runner::kAccessWrite | runner::kAccessAnyOwner;
+  constexpr auto kWanted = runner::kAccessRead | runner::kAccessWrite | runner::kAccessAnyOwner;
   if (!Allows(kWanted, address, size)) return std::nullopt;
   return Raw(address, size);
 }

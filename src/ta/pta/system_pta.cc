@@ -41,8 +41,8 @@ std::uint32_t MapZi(TaInstance& ta, EntryParams& params) {
   if ((params[0].b & kShareable) == 0) flags |= runner::kRegionPrivate;
   // TAs ask for an address of their choice only with ldelf, which is not here.
   if (Join(params[1]) != 0) return code::kBadParameters;
-  const auto place = ta.space().AllocateWithGaps(TaSpace::Zone::kAnywhere, params[0].a,
-                                                 params[2].a, params[2].b, flags);
+  const auto place = ta.space().AllocateWithGaps(TaSpace::Zone::kAnywhere, params[0].a, params[2].a,
+                                                 params[2].b, flags);
   if (!place || !ta.space().Apply()) return code::kOutOfMemory;
   ta.zeroed_memory()[*place] = params[0].a;
   params[1].a = *place >> 32;

@@ -23,8 +23,8 @@ std::uint32_t MemoryStore::Resize(Object& object, std::uint64_t size) {
   return code::kSuccess;
 }
 
-std::uint32_t MemoryStore::Create(const ObjectKey& key, const ObjectRecord& record,
-                                  ConstBytes data, bool overwrite) {
+std::uint32_t MemoryStore::Create(const ObjectKey& key, const ObjectRecord& record, ConstBytes data,
+                                  bool overwrite) {
   const std::lock_guard lock(mutex_);
   Object* before = Find(key);
   if (before != nullptr && !overwrite) return code::kAccessConflict;

@@ -21,9 +21,7 @@ bool CopyIn(TaInstance& ta, std::uint64_t address, std::uint64_t size, SecretByt
   return true;
 }
 
-bool Usable(const ObjectHandle& object) {
-  return object.key.initialized() || object.persistent();
-}
+bool Usable(const ObjectHandle& object) { return object.key.initialized() || object.persistent(); }
 
 // (operation, attributes, count, object)
 std::uint32_t DeriveCall(TaInstance& ta, const SyscallArgs& args) {

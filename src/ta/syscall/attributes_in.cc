@@ -17,8 +17,7 @@ static_assert(sizeof(RawAttribute) == 24);
 
 }  // namespace
 
-std::uint32_t AttributesIn::Take(const TaInstance& ta, std::uint64_t address,
-                                 std::uint64_t count) {
+std::uint32_t AttributesIn::Take(const TaInstance& ta, std::uint64_t address, std::uint64_t count) {
   constexpr std::uint64_t kMostAttributes = 64;  // no call takes a dozen
   constexpr std::uint64_t kMostBytes = 1u << 20;
   if (count > kMostAttributes) return tee::code::kBadParameters;

@@ -59,8 +59,7 @@ std::uint32_t GetPropertyCall(TaInstance& ta, const SyscallArgs& args) {
   }
   if (args[2] != 0 && args[3] != 0) {
     const std::string name(property->name);  // with its NUL
-    return GiveSized(ta, args[2], args[3],
-                     std::as_bytes(std::span(name.c_str(), name.size() + 1)));
+    return GiveSized(ta, args[2], args[3], std::as_bytes(std::span(name.c_str(), name.size() + 1)));
   }
   return code::kSuccess;
 }
@@ -86,8 +85,7 @@ std::uint32_t CacheCall(TaInstance& ta, const SyscallArgs& args) {
   constexpr std::uint64_t kLastOperation = 2;
   if ((ta.flags() & kFlagCacheMaintenance) == 0) return code::kNotSupported;
   if (args[2] > kLastOperation) return code::kNotSupported;
-  constexpr auto kWanted =
-      runner::kAccessRead | runner::kAccessWrite | runner::kAccessAnyOwner;
+  constexpr auto kWanted = runner::kAccessRead | runner::kAccessWrite | runner::kAccessAnyOwner;
   return ta.space().Allows(kWanted, args[0], args[1]) ? code::kSuccess : code::kAccessDenied;
 }
 

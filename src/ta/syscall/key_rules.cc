@@ -4,6 +4,7 @@
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/asymmetric.h"
 #include "ta/crypto/derivation.h"
+#include "ta/crypto/evp_digest.h"
 
 namespace vtee::ta {
 namespace {
@@ -23,7 +24,7 @@ bool KeyFits(std::uint32_t type, std::uint32_t algorithm, std::uint32_t mode) {
   switch (algorithm) {
     case alg::kSm2Pke:
       return type == (encrypt ? objtype::kSm2PkePublic : objtype::kSm2PkeKeypair);
-    case alg::kSm2Dsa:
+    case alg::kSm2DsaSm3:
       return type == (verify ? objtype::kSm2DsaPublic : objtype::kSm2DsaKeypair);
     case alg::kSm2Kep:
       return type == objtype::kSm2KepKeypair || type == objtype::kSm2KepPublic;
@@ -45,7 +46,8 @@ bool KeyFits(std::uint32_t type, std::uint32_t algorithm, std::uint32_t mode) {
       return type == objtype::kDhKeypair;
     case 0x41:
     case 0x42:
-      if (ClassOf(algorithm) == AlgorithmClass::kDerivation) return type == objtype::kEcdhKeypair;
+      if (ClassOf(algorithm) == AlgorithmClass::kKeyDerivation)
+        return type == objtype::kEcdhKeypair;
       return PairOrPublic(type, objtype::kEcdsaKeypair, verify);
     case 0x43:
       return PairOrPublic(type, objtype::kEd25519Keypair, verify);
@@ -61,43 +63,17 @@ bool KeyFits(std::uint32_t type, std::uint32_t algorithm, std::uint32_t mode) {
   }
 }
 
-std::uint32_t MakeStates(Operation& operation, bool key1, bool key2) {
-  const std::uint32_t algorithm = operation.algorithm;
-  bool two = false;
-  bool one = true;
-  bool supported = true;
-  switch (ClassOf(algorithm)) {
-    case AlgorithmClass::kCipher:
-      two = algorithm == alg::kAesXts || algorithm == alg::kSm4Xts;
-      operation.cipher = MakeCipher(algorithm);
-      supported = operation.cipher != nullptr;
-      break;
-    case AlgorithmClass::kAuthenticated:
-      operation.authenticated = MakeAuthenticated(algorithm);
-      supported = operation.authenticated != nullptr;
-      break;
-    case AlgorithmClass::kMac:
-      operation.hash = MakeMac(algorithm);
-      supported = operation.hash != nullptr;
-      break;
-    case AlgorithmClass::kDigest:
-      one = false;
-      operation.hash = MakeDigest(algorithm);
-      supported = operation.hash != nullptr;
-      break;
-    case AlgorithmClass::kAsymmetricCipher:
-    case AlgorithmClass::kSignature:
-      supported = IsAsymmetricSupported(algorithm);
-      break;
-    case AlgorithmClass::kDerivation:
-      two = algorithm == alg::kSm2Kep;
-      supported = IsDerivationSupported(algorithm);
-      break;
-    case AlgorithmClass::kUnknown:
-      return code::kNotSupported;
+std::uint32_t CheckKeyCount(std::uint32_t algorithm, bool key1, bool key2) {
+  bool supported = IsSupported(algorithm);
+  const AlgorithmClass kind = ClassOf(algorithm);
+  if (kind == AlgorithmClass::kAsymmetricCipher || kind == AlgorithmClass::kSignature) {
+    supported = IsAsymmetricSupported(algorithm);
+  } else if (kind == AlgorithmClass::kKeyDerivation) {
+    supported = IsDerivationSupported(algorithm);
   }
-  if (key1 != one || key2 != two) return code::kBadParameters;
-  return supported ? code::kSuccess : code::kNotSupported;
+  if (!supported || kind == AlgorithmClass::kNone) return code::kNotSupported;
+  const bool right = key1 == (kind != AlgorithmClass::kDigest) && key2 == NeedsTwoKeys(algorithm);
+  return right ? code::kSuccess : code::kBadParameters;
 }
 
 }  // namespace vtee::ta

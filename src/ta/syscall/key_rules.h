@@ -11,7 +11,7 @@ namespace vtee::ta {
 // A key of this type serves this algorithm in this mode.
 bool KeyFits(std::uint32_t type, std::uint32_t algorithm, std::uint32_t mode);
 
-// Makes what the operation works with. BAD_PARAMETERS: the wrong number of keys; NOT_SUPPORTED.
-std::uint32_t MakeStates(Operation& operation, bool key1, bool key2);
+// BAD_PARAMETERS: the wrong number of keys; NOT_SUPPORTED: no such algorithm.
+std::uint32_t CheckKeyCount(std::uint32_t algorithm, bool key1, bool key2);
 
 }  // namespace vtee::ta

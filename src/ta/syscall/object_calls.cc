@@ -21,9 +21,8 @@ std::uint32_t GetInfoCall(TaInstance& ta, const SyscallArgs& args) {
   const auto object = ta.handles().objects.Find(args[0]);
   if (!object) return code::kBadState;
   const ObjectInfo info = InfoOf(*object);
-  return ta.space().WritePrivate(args[1], std::as_bytes(std::span(&info, 1)))
-             ? code::kSuccess
-             : code::kAccessDenied;
+  return ta.space().WritePrivate(args[1], std::as_bytes(std::span(&info, 1))) ? code::kSuccess
+                                                                              : code::kAccessDenied;
 }
 
 std::uint32_t RestrictUsageCall(TaInstance& ta, const SyscallArgs& args) {

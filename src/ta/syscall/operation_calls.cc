@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // System calls 15 to 23 and 33: operations, digests, MACs, ciphers, random numbers.
-#include <openssl/rand.h>
-
 #include "ta/core/ta_instance.h"
 #include "ta/crypto/algorithms.h"
+#include "ta/crypto/random.h"
 #include "ta/syscall/dispatch.h"
 #include "ta/syscall/key_rules.h"
 
@@ -15,7 +14,7 @@ namespace code = tee::code;
 // (algorithm, mode, key1, key2, operation)
 std::uint32_t AllocCall(TaInstance& ta, const SyscallArgs& args) {
   auto operation = std::make_shared<Operation>();
-  operation->algorithm = ModernAlgorithm(static_cast<std::uint32_t>(args[0]));
+  operation->algorithm = CurrentAlgorithm(static_cast<std::uint32_t>(args[0]));
   operation->mode = static_cast<std::uint32_t>(args[1]);
   std::shared_ptr<ObjectHandle> keys[2];
   for (int i = 0; i < 2; ++i) {
@@ -26,7 +25,8 @@ std::uint32_t AllocCall(TaInstance& ta, const SyscallArgs& args) {
       return code::kBadParameters;
     }
   }
-  const std::uint32_t result = MakeStates(*operation, keys[0] != nullptr, keys[1] != nullptr);
+  const std::uint32_t result =
+      CheckKeyCount(operation->algorithm, keys[0] != nullptr, keys[1] != nullptr);
   if (result != code::kSuccess) return result;
   operation->key1 = static_cast<std::uint32_t>(args[2]);
   operation->key2 = static_cast<std::uint32_t>(args[3]);
@@ -42,6 +42,11 @@ std::uint32_t AllocCall(TaInstance& ta, const SyscallArgs& args) {
   return code::kSuccess;
 }
 
+template <typename State>
+std::unique_ptr<State> CloneOf(const std::unique_ptr<State>& state) {
+  return state ? state->Clone() : nullptr;
+}
+
 // (to, from)
 std::uint32_t CopyCall(TaInstance& ta, const SyscallArgs& args) {
   const auto to = ta.handles().operations.Find(args[0]);
@@ -49,17 +54,22 @@ std::uint32_t CopyCall(TaInstance& ta, const SyscallArgs& args) {
   if (!to || !from || to->algorithm != from->algorithm || to->mode != from->mode) {
     return code::kBadParameters;
   }
-  if (from->hash) {
-    to->hash = from->hash->Clone();
-  } else if (from->cipher) {
-    to->cipher = from->cipher->Clone();
-  } else if (from->authenticated) {
-    to->authenticated = from->authenticated->Clone();
-  } else {
-    return code::kBadState;
+  switch (ClassOf(from->algorithm)) {
+    case AlgorithmClass::kDigest:
+      to->digest = CloneOf(from->digest);
+      return code::kSuccess;
+    case AlgorithmClass::kMac:
+      to->mac = CloneOf(from->mac);
+      return code::kSuccess;
+    case AlgorithmClass::kCipher:
+      to->cipher = CloneOf(from->cipher);
+      return code::kSuccess;
+    case AlgorithmClass::kAe:
+      to->ae = CloneOf(from->ae);
+      return code::kSuccess;
+    default:
+      return code::kBadState;
   }
-  to->ready = from->ready;
-  return code::kSuccess;
 }
 
 std::uint32_t FreeCall(TaInstance& ta, const SyscallArgs& args) {
@@ -75,16 +85,20 @@ std::uint32_t FreeCall(TaInstance& ta, const SyscallArgs& args) {
 // (operation, iv, size): an IV is not used.
 std::uint32_t HashInitCall(TaInstance& ta, const SyscallArgs& args) {
   const auto operation = ta.handles().operations.Find(args[0]);
-  if (!operation || !operation->hash) return code::kBadParameters;
-  ConstBytes secret;
-  if (ClassOf(operation->algorithm) == AlgorithmClass::kMac) {
-    const auto key = ta.handles().objects.Find(operation->key1);
-    if (!key || !key->key.initialized()) return code::kBadParameters;
-    secret = key->key.secret();
+  if (!operation) return code::kBadParameters;
+  switch (ClassOf(operation->algorithm)) {
+    case AlgorithmClass::kDigest:
+      operation->digest = DigestState::Create(operation->algorithm);
+      return operation->digest ? operation->digest->Init() : code::kNotSupported;
+    case AlgorithmClass::kMac: {
+      const auto key = ta.handles().objects.Find(operation->key1);
+      if (!key || !key->key.initialized()) return code::kBadParameters;
+      operation->mac = MacState::Create(operation->algorithm, key->key.secret());
+      return operation->mac ? operation->mac->Init() : code::kBadParameters;
+    }
+    default:
+      return code::kBadParameters;
   }
-  const std::uint32_t result = operation->hash->Init(secret);
-  if (result == code::kSuccess) operation->ready = true;
-  return result;
 }
 
 // (operation, bytes, size)
@@ -95,9 +109,20 @@ std::uint32_t HashUpdateCall(TaInstance& ta, const SyscallArgs& args) {
   if (!bytes) return code::kAccessDenied;
   const auto operation = ta.handles().operations.Find(args[0]);
   if (!operation) return code::kBadParameters;
-  if (!operation->ready) return code::kBadState;
-  if (!operation->hash) return code::kBadParameters;
-  return operation->hash->Update(*bytes);
+  if (operation->digest) return operation->digest->Update(*bytes);
+  if (operation->mac) return operation->mac->Update(*bytes);
+  return code::kBadState;
+}
+
+// The last bytes and the result. `size`: in: the room, out: what is needed or given.
+template <typename State>
+std::uint32_t Finish(State& state, ConstBytes bytes, MutableBytes out, std::size_t& size) {
+  if (size < state.size()) {
+    size = state.size();
+    return code::kShortBuffer;
+  }
+  const std::uint32_t result = bytes.empty() ? code::kSuccess : state.Update(bytes);
+  return result == code::kSuccess ? state.Final(out, size) : result;
 }
 
 // (operation, bytes, size, hash, hash size)
@@ -110,17 +135,15 @@ std::uint32_t HashFinalCall(TaInstance& ta, const SyscallArgs& args) {
   if (!out) return code::kAccessDenied;
   const auto operation = ta.handles().operations.Find(args[0]);
   if (!operation) return code::kBadParameters;
-  if (!operation->ready) return code::kBadState;
-  if (!operation->hash) return code::kBadParameters;
-  const bool extendable = IsExtendable(operation->algorithm);
-  const std::uint64_t size = extendable ? room : operation->hash->size();
-  std::uint32_t result = code::kShortBuffer;
-  if (room >= size) {
-    result = bytes->empty() ? code::kSuccess : operation->hash->Update(*bytes);
-    if (result == code::kSuccess) result = operation->hash->Final(out->first(size));
-    if (result != code::kSuccess || extendable) return result;
+  std::size_t size = room;
+  std::uint32_t result = code::kBadState;
+  if (operation->digest) {
+    result = Finish(*operation->digest, *bytes, *out, size);
+  } else if (operation->mac) {
+    result = Finish(*operation->mac, *bytes, *out, size);
   }
-  return ta.space().WriteObject(args[4], size) ? result : code::kAccessDenied;
+  if (result != code::kSuccess && result != code::kShortBuffer) return result;
+  return ta.space().WriteObject(args[4], std::uint64_t{size}) ? result : code::kAccessDenied;
 }
 
 // (operation, iv, size)
@@ -128,7 +151,7 @@ std::uint32_t CipherInitCall(TaInstance& ta, const SyscallArgs& args) {
   constexpr std::uint64_t kMostIv = 1024;
   const auto operation = ta.handles().operations.Find(args[0]);
   if (!operation) return code::kBadParameters;
-  if (!operation->cipher) return code::kBadState;
+  if (ClassOf(operation->algorithm) != AlgorithmClass::kCipher) return code::kBadState;
   const auto key = ta.handles().objects.Find(operation->key1);
   if (!key || !key->key.initialized()) return code::kBadParameters;
   ConstBytes second;
@@ -140,17 +163,16 @@ std::uint32_t CipherInitCall(TaInstance& ta, const SyscallArgs& args) {
   if (args[2] > kMostIv) return code::kBadParameters;
   SecretBytes iv(args[2]);
   if (!ta.space().Read(args[1], iv)) return code::kAccessDenied;
-  const std::uint32_t result = operation->cipher->Init(operation->mode == opmode::kEncrypt,
-                                                       key->key.secret(), second, iv);
-  if (result == code::kSuccess) operation->ready = true;
-  return result;
+  operation->cipher = CipherState::Create(operation->algorithm, operation->mode == opmode::kEncrypt,
+                                          key->key.secret(), second);
+  return operation->cipher ? operation->cipher->Init(iv) : code::kBadParameters;
 }
 
 // (operation, in, size, out, out size)
 std::uint32_t CipherRun(TaInstance& ta, const SyscallArgs& args, bool last) {
   const auto operation = ta.handles().operations.Find(args[0]);
   if (!operation) return code::kBadParameters;
-  if (!operation->ready || !operation->cipher) return code::kBadState;
+  if (!operation->cipher) return code::kBadState;
   const auto in = ta.space().ViewIn(args[1], args[2]);
   if (!in) return code::kAccessDenied;
   std::uint64_t room = 0;
@@ -164,7 +186,7 @@ std::uint32_t CipherRun(TaInstance& ta, const SyscallArgs& args, bool last) {
       const MutableBytes part = out->first(in->size());
       result = last ? operation->cipher->Final(*in, part) : operation->cipher->Update(*in, part);
     }
-    if (last) operation->ready = false;
+    if (last) operation->cipher.reset();
   }
   if (result != code::kSuccess && result != code::kShortBuffer) return result;
   if (args[4] != 0 && !ta.space().WriteObject(args[4], std::uint64_t{in->size()})) {
@@ -180,15 +202,8 @@ std::uint32_t CipherFinalCall(TaInstance& ta, const SyscallArgs& args) {
 }
 
 std::uint32_t RandomCall(TaInstance& ta, const SyscallArgs& args) {
-  constexpr std::uint64_t kAtOnce = 1u << 20;
   const auto out = ta.space().ViewOut(args[0], args[1]);
-  if (!out) return code::kAccessDenied;
-  for (MutableBytes left = *out; !left.empty();) {
-    const std::size_t take = std::min<std::size_t>(left.size(), kAtOnce);
-    if (RAND_bytes(Out(left), static_cast<int>(take)) != 1) return code::kGeneric;
-    left = left.subspan(take);
-  }
-  return code::kSuccess;
+  return out ? RandomBytes(*out) : code::kAccessDenied;
 }
 
 }  // namespace

@@ -125,8 +125,7 @@ std::uint32_t RenameCall(TaInstance& ta, const SyscallArgs& args) {
 }
 
 std::uint32_t AllocEnumCall(TaInstance& ta, const SyscallArgs& args) {
-  const std::uint32_t handle =
-      ta.handles().enumerations.Add(std::make_shared<ObjectEnumeration>());
+  const std::uint32_t handle = ta.handles().enumerations.Add(std::make_shared<ObjectEnumeration>());
   if (handle == 0) return code::kOutOfMemory;
   if (ta.space().WriteObject(args[0], handle)) return code::kSuccess;
   ta.handles().enumerations.Remove(handle);
@@ -215,9 +214,8 @@ std::uint32_t ReadCall(TaInstance& ta, const SyscallArgs& args) {
     return AfterCorruption(ta, args[0], object->stored->key(), result);
   }
   object->position += got;
-  return ta.space().WritePrivate(args[3], std::as_bytes(std::span(&got, 1)))
-             ? code::kSuccess
-             : code::kAccessDenied;
+  return ta.space().WritePrivate(args[3], std::as_bytes(std::span(&got, 1))) ? code::kSuccess
+                                                                             : code::kAccessDenied;
 }
 
 // (object, buffer, size)
