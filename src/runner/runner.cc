@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // vtee-ta: runs the code of one TA instance for vteed, in an arena that both map.
 //
-//   vtee-ta ARENA-SIZE      with the arena as descriptor 3
+//   vtee-ta ARENA-SIZE native|emulated      with the arena as descriptor 3
 //
 // Started by vteed, never by hand. An AArch64 program without C library: native on arm64, under
 // qemu-user elsewhere. It holds no keys and decides nothing; see channel.h.
 // One thread. Ends with status 1 when it cannot start.
+#include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -200,14 +203,43 @@ bool MapArena(std::uint64_t size) {
   return LinuxCall(__NR_mprotect, kThunkAddress, kPage, PROT_READ | PROT_EXEC) == 0;
 }
 
+// From here on: wait and wake, change what the TA may do with its memory, end. Anything else ends
+// the process, whoever asks for it.
+bool ConfineSystemCalls() {
+  constexpr auto kLoad = static_cast<std::uint16_t>(BPF_LD | BPF_W | BPF_ABS);
+  constexpr auto kIfEqual = static_cast<std::uint16_t>(BPF_JMP | BPF_JEQ | BPF_K);
+  constexpr auto kAnswer = static_cast<std::uint16_t>(BPF_RET | BPF_K);
+  static const sock_filter program[] = {
+      {kLoad, 0, 0, offsetof(seccomp_data, arch)},
+      {kIfEqual, 1, 0, AUDIT_ARCH_AARCH64},
+      {kAnswer, 0, 0, SECCOMP_RET_KILL_PROCESS},
+      {kLoad, 0, 0, offsetof(seccomp_data, nr)},
+      {kIfEqual, 3, 0, __NR_futex},
+      {kIfEqual, 2, 0, __NR_mprotect},
+      {kIfEqual, 1, 0, __NR_exit_group},
+      {kAnswer, 0, 0, SECCOMP_RET_KILL_PROCESS},
+      {kAnswer, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  const sock_fprog filter{sizeof(program) / sizeof(program[0]), const_cast<sock_filter*>(program)};
+  return LinuxCall(__NR_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER,
+                   reinterpret_cast<std::uint64_t>(&filter)) == 0;
+}
+
+bool Is(const char* text, const char* word) {
+  while (*text != '\0' && *text == *word) ++text, ++word;
+  return *text == *word;
+}
+
 }  // namespace
 
 extern "C" [[noreturn]] void RunnerMain(long argc, const char* const* argv) {
-  const std::uint64_t size = argc == 2 ? ParseSize(argv[1]) : 0;
+  const std::uint64_t size = argc == 3 ? ParseSize(argv[1]) : 0;
   if (size < kPage * (1 + kChannelPages) || size % kPage != 0) Exit(1);
   LinuxCall(__NR_prctl, PR_SET_DUMPABLE, 0);
   LinuxCall(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1);
   if (!MapArena(size) || !CatchSignals()) Exit(1);
+  const bool emulated = Is(argv[2], "emulated");
+  if (!emulated && !(Is(argv[2], "native") && ConfineSystemCalls())) Exit(1);
   HandOver(Event::kReady);
   for (;;) {
     if (NextRequest() != Request::kEnter) Exit(1);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "ta/process/emulator_filter.h"
 #include "ta/process/spawn.h"
 
 namespace vtee::ta {
@@ -70,14 +71,22 @@ Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram&
     words = {program.emulator, "-cpu", "max,pauth=off"};
   }
   words.push_back(program.path);
+  const bool emulated = !program.emulator.empty();
   words.push_back(std::to_string(arena.size()));
+  // An emulator cannot confine itself, and is confined from outside.
+  words.push_back(emulated ? "emulated" : "native");
   std::unique_ptr<RunnerProcess> process(new RunnerProcess(std::move(arena)));
   runner::Channel& channel = process->arena_.channel();
   channel.turn.store(kRunner, std::memory_order_seq_cst);
   channel.runner_spins = 20'000;
-  VTEE_ASSIGN_OR_RETURN(auto spawned, SpawnConfined(words, process->arena_.fd()));
+  VTEE_ASSIGN_OR_RETURN(auto spawned, SpawnConfined(words, process->arena_.fd(), emulated));
   process->pid_ = spawned.pid;
   process->pidfd_ = std::move(spawned.pidfd);
+  if (emulated) {
+    const auto ready = [&] { return channel.turn.load(std::memory_order_acquire) == kCore; };
+    VTEE_TRY(SuperviseStart(std::move(spawned.listener), process->pidfd_.get(), ready,
+                            static_cast<int>(ready_ms)));
+  }
   if (!process->AwaitTurn(std::uint64_t{ready_ms} * 1'000'000) ||
       channel.event != static_cast<std::uint32_t>(runner::Event::kReady)) {
     return Error{ErrorCode::kUnavailable, "the process for a TA (" + program.path +

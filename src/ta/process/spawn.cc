@@ -14,6 +14,7 @@
 #include <cerrno>
 
 #include "runner/channel.h"
+#include "ta/process/emulator_filter.h"
 
 namespace vtee::ta {
 namespace {
@@ -29,8 +30,14 @@ void Limit(__rlimit_resource resource, rlim_t value) {
   setrlimit(resource, &limit);
 }
 
+// The child's descriptors beside the arena: where its filter's listener comes to be, and how it
+// says that its descriptors are in order.
+constexpr int kListenerFd = runner::kArenaFd + 1;
+constexpr int kReportFd = kListenerFd + 1;
+
 // Everything here is async-signal-safe: the child of a process with threads must not take a lock.
-[[noreturn]] void BecomeRunner(const char* path, char* const* words, int arena_fd) {
+[[noreturn]] void BecomeRunner(const char* path, char* const* words, int arena_fd, int report_fd,
+                               bool filter) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setsid();
   sigset_t none;
@@ -41,12 +48,15 @@ void Limit(__rlimit_resource resource, rlim_t value) {
   for (int fd = 0; fd < 3; ++fd) {
     if (null != fd && dup2(null, fd) < 0) _exit(127);
   }
-  if (arena_fd == runner::kArenaFd) {
-    if (fcntl(arena_fd, F_SETFD, 0) != 0) _exit(127);
-  } else if (dup2(arena_fd, runner::kArenaFd) < 0) {
+  // Out of each other's way first.
+  const int arena = fcntl(arena_fd, F_DUPFD_CLOEXEC, kReportFd + 1);
+  const int report = fcntl(report_fd, F_DUPFD_CLOEXEC, kReportFd + 1);
+  if (arena < 0 || report < 0 || dup2(arena, runner::kArenaFd) < 0 ||
+      dup3(report, kReportFd, O_CLOEXEC) < 0) {
     _exit(127);
   }
-  if (syscall(SYS_close_range, runner::kArenaFd + 1, ~0u, 0) != 0) _exit(127);
+  close(kListenerFd);
+  if (syscall(SYS_close_range, kReportFd + 1, ~0u, 0) != 0) _exit(127);
   Limit(RLIMIT_CORE, 0);
   Limit(RLIMIT_AS, kAddressSpace);
   Limit(RLIMIT_FSIZE, 0);
@@ -54,6 +64,9 @@ void Limit(__rlimit_resource resource, rlim_t value) {
   Limit(RLIMIT_NOFILE, 16);
   Limit(RLIMIT_MSGQUEUE, 0);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  const char done = 1;
+  if (write(kReportFd, &done, 1) != 1) _exit(127);
+  if (filter && InstallEmulatorFilter() != kListenerFd) _exit(127);
   char* const environment[] = {nullptr};
   execve(path, words, environment);
   _exit(127);
@@ -68,17 +81,56 @@ pid_t Fork(std::uint64_t flags, int& pidfd) {
   return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof(args)));
 }
 
+// The child's listener, once it has said that its descriptors are in order.
+Result<UniqueFd> FetchListener(int pidfd, int report_fd) {
+  char done = 0;
+  if (read(report_fd, &done, 1) != 1) {
+    return Error{ErrorCode::kUnavailable, "the process for a TA ends before it begins"};
+  }
+  constexpr int kTries = 2000;
+  for (int i = 0; i < kTries; ++i) {
+    const int listener = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, kListenerFd, 0));
+    if (listener >= 0) return UniqueFd(listener);
+    if (errno != EBADF) break;
+    usleep(100);
+  }
+  return ErrnoError(errno, "taking the filter of a TA's emulator (pidfd_getfd)");
+}
+
+void EndChild(pid_t pid, int pidfd) {
+  syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
 }  // namespace
 
-Result<Spawned> SpawnConfined(const std::vector<std::string>& words, int arena_fd) {
+Result<Spawned> SpawnConfined(const std::vector<std::string>& words, int arena_fd, bool filter) {
+  int report[2];
+  if (pipe2(report, O_CLOEXEC) != 0) return ErrnoError(errno, "pipe");
+  const UniqueFd report_in(report[0]);
+  UniqueFd report_out(report[1]);
   std::vector<char*> pointers;
   for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
   for (const std::uint64_t flags : {kNamespaces, std::uint64_t{0}}) {
     int pidfd = -1;
     const pid_t pid = Fork(flags, pidfd);
-    if (pid == 0) BecomeRunner(words.front().c_str(), pointers.data(), arena_fd);
-    if (pid > 0) return Spawned{pid, UniqueFd(pidfd), flags != 0};
+    if (pid == 0) {
+      BecomeRunner(words.front().c_str(), pointers.data(), arena_fd, report_out.get(), filter);
+    }
+    if (pid > 0) {
+      Spawned spawned{pid, UniqueFd(pidfd), UniqueFd(), flags != 0};
+      if (!filter) return spawned;
+      report_out.Reset();
+      auto listener = FetchListener(pidfd, report_in.get());
+      if (!listener.ok()) {
+        EndChild(pid, pidfd);
+        return listener.error();
+      }
+      spawned.listener = std::move(listener).value();
+      return spawned;
+    }
     // Namespaces may be forbidden (EPERM) or used up (ENOSPC, EUSERS): the rest holds without.
     if (errno == EAGAIN || errno == ENOMEM) break;
   }

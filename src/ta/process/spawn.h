@@ -20,10 +20,13 @@ namespace vtee::ta {
 struct Spawned {
   pid_t pid = -1;
   UniqueFd pidfd;
+  UniqueFd listener;  // of the filter, if there is one: see SuperviseStart()
   bool namespaces = false;
 };
 
-// `words`: the program's path and its arguments. The caller waits for the child's end.
-Result<Spawned> SpawnConfined(const std::vector<std::string>& words, int arena_fd);
+// `words`: the program's path and its arguments. `filter`: it is an emulator, with a filter for its
+// system calls (emulator_filter.h); others install their own. The caller waits for the child's
+// end.
+Result<Spawned> SpawnConfined(const std::vector<std::string>& words, int arena_fd, bool filter);
 
 }  // namespace vtee::ta
