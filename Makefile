@@ -21,9 +21,9 @@ check-quick:  ## the same without the test bed
 	@tools/install-deps build cross lint fuzz
 	@tools/check --quick
 
-demo: arm64-root  ## an unmodified guest runs xtest against the host's OP-TEE, on an emulated machine
+demo: arm64-root  ## an unmodified guest runs xtest, on an emulated machine; BACKEND=user or host
 	@tools/install-deps testbed
-	@testbed/demo
+	@testbed/demo $(if $(BACKEND),--backend $(BACKEND))
 
 bench: arm64-root  ## measure natively and on the emulated machine; table, and build/bench.json
 	@tools/install-deps testbed bench

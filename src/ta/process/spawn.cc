@@ -64,9 +64,10 @@ constexpr int kReportFd = kListenerFd + 1;
   Limit(RLIMIT_NOFILE, 16);
   Limit(RLIMIT_MSGQUEUE, 0);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  const char done = 1;
-  if (write(kReportFd, &done, 1) != 1) _exit(127);
-  if (filter && InstallEmulatorFilter() != kListenerFd) _exit(127);
+  if (filter) {
+    const char done = 1;
+    if (write(kReportFd, &done, 1) != 1 || InstallEmulatorFilter() != kListenerFd) _exit(127);
+  }
   char* const environment[] = {nullptr};
   execve(path, words, environment);
   _exit(127);
