@@ -25,7 +25,7 @@ void RunOne(std::string_view text) {
   }
   BackendSpec spec;
   const Status backend = ParseBackend(text, spec);
-  Require(!backend.ok() || spec.kind == "host" || spec.kind == "fake");
+  Require(!backend.ok() || spec.kind == "host" || spec.kind == "user" || spec.kind == "fake");
   Require(!backend.ok() || !spec.device.empty());
 }
 

@@ -96,6 +96,12 @@ Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram&
   return process;
 }
 
+std::unique_ptr<RunnerProcess> RunnerProcess::NotStarted(Arena arena) {
+  std::unique_ptr<RunnerProcess> process(new RunnerProcess(std::move(arena)));
+  process->dead_.store(true, std::memory_order_release);
+  return process;
+}
+
 RunnerProcess::~RunnerProcess() {
   if (pid_ <= 0) return;
   Kill();

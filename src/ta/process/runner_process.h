@@ -34,6 +34,8 @@ class RunnerProcess {
   // Starts the process and waits until it is ready (kUnavailable when it is not within `ready_ms`).
   static Result<std::unique_ptr<RunnerProcess>> Start(const RunnerProgram& program, Arena arena,
                                                       std::uint32_t ready_ms = 20'000);
+  // An arena to load into that nothing runs in, for tests: as a process that has died.
+  static std::unique_ptr<RunnerProcess> NotStarted(Arena arena);
   RunnerProcess(const RunnerProcess&) = delete;
   RunnerProcess& operator=(const RunnerProcess&) = delete;
   ~RunnerProcess();
