@@ -298,6 +298,28 @@ TEST(ParseBackendTest, GoodOnes) {
   EXPECT_EQ(spec.kind, "fake");
 }
 
+TEST(ParseBackendTest, OfTheUserspaceTee) {
+  BackendSpec spec;
+  ASSERT_TRUE(ParseBackend("user,keys=development", spec).ok());
+  EXPECT_EQ(spec.kind, "user");
+  EXPECT_TRUE(spec.development_keys);
+  EXPECT_TRUE(spec.guest_tas);
+  BackendSpec more;
+  ASSERT_TRUE(
+      ParseBackend("user,keys=a.pem,keys=b.pem,ta_dir=/t,ta_dir=/u,guest_tas=no", more).ok());
+  EXPECT_FALSE(more.development_keys);
+  EXPECT_EQ(more.key_files, (std::vector<std::string>{"a.pem", "b.pem"}));
+  EXPECT_EQ(more.ta_folders, (std::vector<std::string>{"/t", "/u"}));
+  EXPECT_FALSE(more.guest_tas);
+  for (const char* option : {"user,keys=", "user,device=/dev/tee0", "user,guest_tas=maybe",
+                             "user,", "user,keys", "host,keys=a.pem"}) {
+    BackendSpec bad;
+    const Status status = ParseBackend(option, bad);
+    ASSERT_FALSE(status.ok()) << option;
+    EXPECT_NE(status.error().message.find("takes"), std::string::npos) << status.error().message;
+  }
+}
+
 TEST(ParseBackendTest, BadOnes) {
   for (const char* text : {"", ",", "Host", "host ", "remote", "host,", "host,device",
                            "host,device=", "host,devcie=/x", "host,device=/dev/tee0,", "host,=x",
