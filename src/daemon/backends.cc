@@ -23,9 +23,9 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const BackendSpec& spec) {
     return std::unique_ptr<tee::Backend>(std::move(host));
   }
   if (spec.kind == "user") {
-    VTEE_ASSIGN_OR_RETURN(auto user,
-                          backend::UserBackend::Open({spec.development_keys, spec.key_files,
-                                                      spec.ta_folders, spec.guest_tas}));
+    VTEE_ASSIGN_OR_RETURN(
+        auto user, backend::UserBackend::Open(
+                       {spec.development_keys, spec.key_files, spec.ta_folders, spec.guest_tas}));
     return std::unique_ptr<tee::Backend>(std::move(user));
   }
   if (spec.kind == "fake") {

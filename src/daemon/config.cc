@@ -190,8 +190,8 @@ Status ParseBackend(std::string_view option, BackendSpec& spec) {
   spec.kind = std::string(option.substr(0, comma));
   const auto* kind = std::ranges::find(kBackendKinds, spec.kind, &BackendKind::name);
   if (kind == std::end(kBackendKinds)) {
-    return Error{ErrorCode::kInvalidArgument, "unknown backend '" + spec.kind +
-                                                  "'; this version has host, user and fake"};
+    return Error{ErrorCode::kInvalidArgument,
+                 "unknown backend '" + spec.kind + "'; this version has host, user and fake"};
   }
   while (comma != std::string_view::npos && !option.empty()) {
     const std::size_t start = option.find(',');
@@ -204,9 +204,9 @@ Status ParseBackend(std::string_view option, BackendSpec& spec) {
         kind->parse(item.substr(0, equals), item.substr(equals + 1), spec)) {
       continue;
     }
-    return Error{ErrorCode::kInvalidArgument,
-                 "backend " + spec.kind + ": unknown setting '" + std::string(item) + "'; " +
-                     spec.kind + " takes " + std::string(kind->settings)};
+    return Error{ErrorCode::kInvalidArgument, "backend " + spec.kind + ": unknown setting '" +
+                                                  std::string(item) + "'; " + spec.kind +
+                                                  " takes " + std::string(kind->settings)};
   }
   return {};
 }

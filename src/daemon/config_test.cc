@@ -311,8 +311,8 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
   EXPECT_EQ(more.key_files, (std::vector<std::string>{"a.pem", "b.pem"}));
   EXPECT_EQ(more.ta_folders, (std::vector<std::string>{"/t", "/u"}));
   EXPECT_FALSE(more.guest_tas);
-  for (const char* option : {"user,keys=", "user,device=/dev/tee0", "user,guest_tas=maybe",
-                             "user,", "user,keys", "host,keys=a.pem"}) {
+  for (const char* option : {"user,keys=", "user,device=/dev/tee0", "user,guest_tas=maybe", "user,",
+                             "user,keys", "host,keys=a.pem"}) {
     BackendSpec bad;
     const Status status = ParseBackend(option, bad);
     ASSERT_FALSE(status.ok()) << option;

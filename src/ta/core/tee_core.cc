@@ -84,6 +84,7 @@ class TeeCore::Turn {
 
 TeeCore::TeeCore(TeeOptions options)
     : options_(std::move(options)),
+      starter_(options_.program),
       versions_(std::make_unique<VersionsInMemory>()),
       storage_(std::make_unique<MemoryStore>(options_.max_storage)) {
   if (getrandom(device_id_.octets.data(), device_id_.octets.size(), 0) < 0) device_id_ = {};
@@ -236,9 +237,7 @@ tee::Outcome TeeCore::StartInstance(Call& call, const tee::Uuid& uuid,
   // The file first: most that are asked for and not there are probes, and need no process.
   auto main_image = Fetch(call, uuid);
   if (const auto* failure = std::get_if<LoadFailure>(&main_image)) return FromTee(failure->code);
-  auto arena = Arena::Create(options_.arena_size);
-  auto process = arena.ok() ? RunnerProcess::Start(options_.program, std::move(arena).value())
-                            : Result<std::unique_ptr<RunnerProcess>>(arena.error());
+  auto process = starter_.Start(options_.arena_size);
   if (!process.ok()) {
     LogGuest(LogLevel::kError, "ta.start",
              {{"ta", tee::ToString(uuid)}, {"error", process.error().message}});

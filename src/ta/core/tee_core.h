@@ -24,6 +24,7 @@
 #include "ta/core/entry_params.h"
 #include "ta/core/pseudo_ta.h"
 #include "ta/core/ta_instance.h"
+#include "ta/process/runner_starter.h"
 #include "ta/storage/stored_objects.h"
 
 namespace vtee::ta {
@@ -99,6 +100,7 @@ class TeeCore {
   std::optional<std::vector<std::byte>> ReadFromFolders(const tee::Uuid& uuid) const;
 
   const TeeOptions options_;
+  RunnerStarter starter_;  // outlives the processes it has started
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::map<tee::Uuid, std::unique_ptr<PseudoTa>> pseudo_tas_;
   std::unique_ptr<VersionStore> versions_;

@@ -33,6 +33,11 @@ bool Executable(const std::string& path) { return access(path.c_str(), X_OK) == 
 }  // namespace
 
 Result<RunnerProgram> RunnerProgram::Find() {
+  if (sysconf(_SC_PAGESIZE) != static_cast<long>(runner::kPage)) {
+    return Error{ErrorCode::kUnsupported,
+                 "TAs are built for pages of 4 KiB, and this host's kernel has larger ones; boot "
+                 "one with 4 KiB"};
+  }
   RunnerProgram program;
   const std::string folder = OwnFolder();
   const char* given = getenv("VTEE_TA");
