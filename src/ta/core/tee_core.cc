@@ -182,6 +182,30 @@ tee::Outcome TeeCore::OpenSession(Call& call, Cancellation& cancellation, TaInst
 
 tee::Outcome TeeCore::TakeInstance(Call& call, const tee::Uuid& uuid,
                                    std::shared_ptr<TaInstance>& instance) {
+  for (;;) {
+    std::shared_ptr<TaInstance> crashed;
+    const auto taken = TakeRunning(uuid, instance, crashed);
+    if (taken) return *taken;
+    if (!crashed) break;
+    CloseSessionsOf(call, *crashed);
+  }
+  const tee::Outcome outcome = StartInstance(call, uuid, instance);
+  {
+    const std::lock_guard lock(mutex_);
+    loading_.erase(uuid);
+    if (outcome.ok()) {
+      instance->session_count = 1;
+      instances_.push_back(instance);
+      if (ending_) instance->Kill();
+    }
+  }
+  changed_.notify_all();
+  return outcome;
+}
+
+std::optional<tee::Outcome> TeeCore::TakeRunning(const tee::Uuid& uuid,
+                                                 std::shared_ptr<TaInstance>& instance,
+                                                 std::shared_ptr<TaInstance>& crashed) {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (ending_) return FromTee(tee::code::kTargetDead);
@@ -190,46 +214,24 @@ tee::Outcome TeeCore::TakeInstance(Call& call, const tee::Uuid& uuid,
     });
     if (found != instances_.end()) {
       TaInstance& running = **found;
-      if (running.dead() && (running.flags() & kFlagKeepCrashed) != 0) {
-        return FromTee(tee::code::kTargetDead);
+      if (running.dead()) {
+        if ((running.flags() & kFlagKeepCrashed) != 0) return FromTee(tee::code::kTargetDead);
+        crashed = std::move(*found);
+        instances_.erase(found);
+        return std::nullopt;
       }
-      if (!running.dead()) {
-        if ((running.flags() & kFlagMultiSession) == 0 && running.session_count != 0) {
-          return FromTee(tee::code::kBusy);
-        }
-        ++running.session_count;
-        instance = *found;
-        return kDone;
+      if ((running.flags() & kFlagMultiSession) == 0 && running.session_count != 0) {
+        return FromTee(tee::code::kBusy);
       }
-      // Crashed: begin afresh.
-      const std::shared_ptr<TaInstance> crashed = *found;
-      instances_.erase(found);
-      lock.unlock();
-      CloseSessionsOf(call, *crashed);
-      lock.lock();
-      continue;
+      ++running.session_count;
+      instance = *found;
+      return kDone;
     }
-    // Whether it is a single-instance TA is known when it is loaded.
-    if (loading_.insert(uuid).second) break;
+    if (instances_.size() >= options_.max_instances) return FromTee(tee::code::kOutOfMemory);
+    // Whether it is a single-instance TA is known when it is loaded: one at a time.
+    if (loading_.insert(uuid).second) return std::nullopt;
     changed_.wait(lock);
   }
-  if (instances_.size() >= options_.max_instances) {
-    loading_.erase(uuid);
-    changed_.notify_all();
-    return FromTee(tee::code::kOutOfMemory);
-  }
-  lock.unlock();
-  const tee::Outcome outcome = StartInstance(call, uuid, instance);
-  lock.lock();
-  loading_.erase(uuid);
-  if (outcome.ok()) {
-    instance->session_count = 1;
-    instances_.push_back(instance);
-    if (ending_) instance->Kill();
-  }
-  lock.unlock();
-  changed_.notify_all();
-  return outcome;
 }
 
 tee::Outcome TeeCore::StartInstance(Call& call, const tee::Uuid& uuid,

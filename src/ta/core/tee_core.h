@@ -89,6 +89,11 @@ class TeeCore {
   // A running instance to open a session with, which counts already; or why there is none.
   tee::Outcome TakeInstance(Call& call, const tee::Uuid& uuid,
                             std::shared_ptr<TaInstance>& instance);
+  // Nothing: it has to be started, by the caller alone; or one has crashed, which is returned and
+  // whose sessions have to be closed before the next try.
+  std::optional<tee::Outcome> TakeRunning(const tee::Uuid& uuid,
+                                          std::shared_ptr<TaInstance>& instance,
+                                          std::shared_ptr<TaInstance>& crashed);
   tee::Outcome StartInstance(Call& call, const tee::Uuid& uuid,
                              std::shared_ptr<TaInstance>& instance);
   void DropSession(Call& call, const std::shared_ptr<TaInstance>& instance);

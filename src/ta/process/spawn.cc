@@ -112,6 +112,7 @@ Result<Spawned> SpawnConfined(const std::vector<std::string>& words, int arena_f
   const UniqueFd report_in(report[0]);
   UniqueFd report_out(report[1]);
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
   for (const std::uint64_t flags : {kNamespaces, std::uint64_t{0}}) {

@@ -7,7 +7,11 @@ namespace {
 namespace code = tee::code;
 
 bool MayShare(std::uint32_t before, std::uint32_t now) {
-  using namespace dataflag;
+  using dataflag::kRead;
+  using dataflag::kShareRead;
+  using dataflag::kShareWrite;
+  using dataflag::kWrite;
+  using dataflag::kWriteMeta;
   const std::uint32_t either = before | now;
   const std::uint32_t both = before & now;
   if ((either & kWriteMeta) != 0) return false;

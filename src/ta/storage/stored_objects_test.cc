@@ -9,7 +9,12 @@ namespace vtee::ta {
 namespace {
 
 namespace code = tee::code;
-using namespace dataflag;
+using dataflag::kOverwrite;
+using dataflag::kRead;
+using dataflag::kShareRead;
+using dataflag::kShareWrite;
+using dataflag::kWrite;
+using dataflag::kWriteMeta;
 
 constexpr std::uint64_t kRoom = 10'000;
 
