@@ -79,7 +79,20 @@ pid_t Fork(std::uint64_t flags, int& pidfd) {
   args.flags = flags | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
-  return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof(args)));
+  const auto pid = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof(args)));
+  if (pid >= 0 || errno != ENOSYS || flags != 0) return pid;
+  // Containers often hide clone3().
+  const pid_t child = fork();
+  if (child > 0) {
+    pidfd = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+    if (pidfd >= 0) return child;
+    const int failed = errno;
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    errno = failed;
+    return -1;
+  }
+  return child;
 }
 
 // The child's listener, once it has said that its descriptors are in order.
