@@ -57,7 +57,8 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(SqliteStoreOptions option
   while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
   if (options.root_key.size() != kRootBytes) return Refused("a storage key has 32 bytes");
   if (!options.anchor) {
-    options.anchor = std::make_unique<FileAnchor>(options.dir + ".anchor", options.vm,
+    if (options.anchor_path.empty()) options.anchor_path = options.dir + ".anchor";
+    options.anchor = std::make_unique<FileAnchor>(options.anchor_path, options.vm,
                                                   StoreKeys(options.root_key, options.vm).anchor);
   }
   VTEE_ASSIGN_OR_RETURN(auto lock, LockDirectory(options.dir));
