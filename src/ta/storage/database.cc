@@ -57,8 +57,9 @@ Status Database::Configure(const std::string& path) {
   sqlite3_db_config(connection_, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   sqlite3_db_config(connection_, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
   // Before the journal mode: with the lock for itself, SQLite needs no shared memory file.
-  for (const char* sql : {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA cell_size_check=ON",
-                          "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"}) {
+  for (const char* sql :
+       {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA cell_size_check=ON", "PRAGMA journal_mode=WAL",
+        "PRAGMA journal_size_limit=4194304", "PRAGMA synchronous=FULL"}) {
     const int error = Run(sql);
     if (error == SQLITE_OK) continue;
     const bool damaged = (error & 0xFF) == SQLITE_NOTADB || (error & 0xFF) == SQLITE_CORRUPT;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/unique_fd.h"
@@ -23,6 +24,11 @@ Status WriteAll(int fd, ConstBytes bytes, const std::string& name) {
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
   return {};
+}
+
+std::string ParentOf(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent;
 }
 
 }  // namespace
@@ -59,6 +65,25 @@ Status SyncDirectory(const std::string& dir) {
   return {};
 }
 
+Result<bool> CreateDurably(const std::string& path, ConstBytes bytes) {
+  std::string draft = path + ".XXXXXX";
+  const UniqueFd fd(::mkostemp(draft.data(), O_CLOEXEC));
+  if (!fd) return ErrnoError(errno, "cannot create " + path);
+  Status written = WriteAll(fd.get(), bytes, path);
+  if (written.ok() && ::fsync(fd.get()) != 0) {
+    written = ErrnoError(errno, "cannot write back " + path);
+  }
+  // Unlike a rename, this never replaces.
+  const bool made = written.ok() && ::link(draft.c_str(), path.c_str()) == 0;
+  const int error = errno;
+  ::unlink(draft.c_str());
+  VTEE_TRY(std::move(written));
+  if (!made && error == EEXIST) return false;
+  if (!made) return ErrnoError(error, "cannot create " + path);
+  VTEE_TRY(SyncDirectory(ParentOf(path)));
+  return true;
+}
+
 Status WriteDurably(const std::string& path, ConstBytes bytes) {
   const std::string draft = path + ".new";
   {
@@ -71,8 +96,7 @@ Status WriteDurably(const std::string& path, ConstBytes bytes) {
   if (::rename(draft.c_str(), path.c_str()) != 0) {
     return ErrnoError(errno, "cannot replace " + path);
   }
-  const std::string parent = std::filesystem::path(path).parent_path();
-  return SyncDirectory(parent.empty() ? "." : parent);
+  return SyncDirectory(ParentOf(path));
 }
 
 }  // namespace vtee::ta

@@ -162,6 +162,7 @@ std::uint32_t SqliteStore::ReadData(std::uint64_t object, std::uint64_t position
 
 std::uint32_t SqliteStore::Create(const ObjectKey& key, const ObjectRecord& record, ConstBytes data,
                                   bool overwrite) {
+  if (key.id.size() > kMostObjectId) return code::kBadParameters;
   return Change([&](StoreState& state) {
     ObjectRow row;
     std::uint32_t result = rows_.Find(rows_.PlaceOf(key), row);
@@ -251,6 +252,7 @@ std::uint32_t SqliteStore::SetUsage(const ObjectKey& key, std::uint32_t usage) {
 }
 
 std::uint32_t SqliteStore::Rename(const ObjectKey& key, const ObjectId& id) {
+  if (id.size() > kMostObjectId) return code::kBadParameters;
   return Change([&](StoreState& state) {
     const ObjectKey to{key.ta, id, key.storage};
     ObjectRow row;

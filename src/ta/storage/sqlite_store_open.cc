@@ -51,7 +51,9 @@ SqliteStore::SqliteStore(SqliteStoreOptions options, UniqueFd lock,
       lock_(std::move(lock)),
       keys_(options_.root_key, options_.vm),
       database_(std::move(database)),
-      rows_(*database_, keys_, options_.vm) {}
+      rows_(*database_, keys_, options_.vm) {
+  options_.root_key = {};  // keys_ has what is needed
+}
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(SqliteStoreOptions options) {
   while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
@@ -80,10 +82,12 @@ Status SqliteStore::Begin() {
   VTEE_ASSIGN_OR_RETURN(const AnchorValue anchored, options_.anchor->Read());
   VTEE_ASSIGN_OR_RETURN(const bool has_tables, HasTables());
   VTEE_TRY(has_tables ? CheckState(anchored) : CreateState(anchored));
-  reached_ = anchored;
-  if (!ReachAnchor()) {
-    return Error{ErrorCode::kSystem, "cannot write the anchor " + options_.anchor->name() +
-                                         ": see that its file system has space and is writable"};
+  reached_ = state_.Anchored(keys_.anchor);
+  if (reached_ == anchored) return {};
+  const Status advanced = options_.anchor->Advance(reached_);
+  if (!advanced.ok()) {
+    return Error{advanced.error().code, "cannot write the anchor " + options_.anchor->name() +
+                                            ": " + advanced.error().message};
   }
   return {};
 }

@@ -114,6 +114,14 @@ TEST_F(SqliteStoreTest, RenamesToAFreeNameOnly) {
   EXPECT_EQ(store_->Load(TestKey("x"), record), code::kItemNotFound);
 }
 
+TEST_F(SqliteStoreTest, TakesNamesOf64Bytes) {
+  const std::string longest(64, 'n');
+  ASSERT_EQ(store_->Create(TestKey(longest), TestRecord(), {}, false), code::kSuccess);
+  EXPECT_EQ(ContentOf(*store_)->begin()->first, TestId(longest));
+  EXPECT_EQ(store_->Create(TestKey(longest + "n"), TestRecord(), {}, false), code::kBadParameters);
+  EXPECT_EQ(store_->Rename(TestKey(longest), TestId(longest + "n")), code::kBadParameters);
+}
+
 TEST_F(SqliteStoreTest, HasAQuota) {
   EXPECT_EQ(store_->Create(TestKey("x"), TestRecord(), TestBytes(most_bytes_, 1), false),
             kStorageNoSpace);

@@ -56,7 +56,12 @@ Result<SecretBytes> MakeRoot(const std::string& dir, const std::string& path, co
   if (!RandomBytes(root) || !Seal(host_key, header, root, sealed)) {
     return Error{ErrorCode::kSystem, "the system gives no random numbers for a new root key"};
   }
-  VTEE_TRY(WriteDurably(path, Encoder().Bytes(header).Bytes(sealed).bytes()));
+  VTEE_ASSIGN_OR_RETURN(const bool made,
+                        CreateDurably(path, Encoder().Bytes(header).Bytes(sealed).bytes()));
+  if (!made) {
+    return Error{ErrorCode::kUnavailable,
+                 "another process is just making " + path + ": a VM's TEE can run only once"};
+  }
   return root;
 }
 
@@ -103,8 +108,9 @@ Result<SecretBytes> ReadHostKey(const std::string& path, bool create) {
     if (!RandomBytes(key)) {
       return Error{ErrorCode::kSystem, "the system gives no random numbers for a host key"};
     }
-    VTEE_TRY(WriteDurably(path, key));
-    return key;
+    VTEE_ASSIGN_OR_RETURN(const bool made, CreateDurably(path, key));
+    // Others may have been quicker, and use theirs already.
+    return made ? Result<SecretBytes>(std::move(key)) : ReadHostKey(path, false);
   }
   if (!fd) return ErrnoError(errno, "cannot open the host key " + path);
   struct stat status {};

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/unique_fd.h"
 #include "ta/storage/durable_file.h"
@@ -81,6 +82,20 @@ TEST(HostKey, IsMadeOnlyWhenAsked) {
   const auto from_fd = ReadHostKey(fd.get());
   ASSERT_TRUE(from_fd.ok());
   EXPECT_EQ(made.value(), from_fd.value());
+}
+
+TEST(HostKey, IsTheSameForAllWhoMakeItAtATime) {
+  const TestDir dir;
+  std::vector<SecretBytes> keys(4);
+  std::vector<std::thread> threads;
+  for (SecretBytes& key : keys) {
+    threads.emplace_back([&] {
+      auto made = ReadHostKey(dir / "key", true);
+      if (made.ok()) key = std::move(made).value();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const SecretBytes& key : keys) EXPECT_EQ(key, ReadHostKey(dir / "key", false).value());
 }
 
 TEST(HostKey, RefusesWrongSizesAndOpenModes) {

@@ -162,7 +162,7 @@ std::uint32_t StoreRows::Insert(ObjectRow& row, const ObjectId& id, const Object
   row.epoch = state.epoch;
   const SecretBytes key = keys_.DataKey(row.number, row.epoch);
   // All names are stored alike, whatever their length.
-  SecretBytes name(1 + std::max(kMostObjectId, id.size()));
+  SecretBytes name(1 + kMostObjectId);
   name[0] = static_cast<std::byte>(id.size());
   std::copy(id.begin(), id.end(), name.begin() + 1);
   const SecretBytes plain =

@@ -4,6 +4,15 @@
 #include <algorithm>
 
 namespace vtee::ta {
+namespace {
+
+SecretBytes KeyFrom(Digest digest) {
+  SecretBytes key = Secret(digest);
+  OPENSSL_cleanse(digest.data(), digest.size());
+  return key;
+}
+
+}  // namespace
 
 void StoreState::Add(const Digest& row) {
   unsigned int carry = 0;
@@ -51,11 +60,11 @@ StoreKeys::StoreKeys(ConstBytes root, const tee::Uuid& vm) {
 }
 
 SecretBytes StoreKeys::DataKey(std::uint64_t object, std::uint64_t epoch) const {
-  return Secret(Hmac(data, Encoder('D').U64(object).U64(epoch).bytes()));
+  return KeyFrom(Hmac(data, Encoder('D').U64(object).U64(epoch).bytes()));
 }
 
 SecretBytes StoreKeys::StateKeyOf(std::uint64_t epoch) const {
-  return Secret(Hmac(state, Encoder('E').U64(epoch).bytes()));
+  return KeyFrom(Hmac(state, Encoder('E').U64(epoch).bytes()));
 }
 
 }  // namespace vtee::ta
