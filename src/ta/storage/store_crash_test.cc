@@ -10,7 +10,6 @@
 #include <atomic>
 #include <csignal>
 
-#include "ta/storage/memory_store.h"
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/state_key.h"
 #include "ta/storage/test_store.h"
@@ -72,14 +71,7 @@ TEST(StoreCrash, AtEachSystemCall) {
   void* shared =
       ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(shared, MAP_FAILED);
-  // What is there after each number of steps.
-  std::vector<Content> expected;
-  MemoryStore model(1 << 20);
-  for (int step = 0; step <= kTestSteps; ++step) {
-    expected.push_back(ContentOf(model).value());
-    if (step == kTestSteps) break;
-    ASSERT_EQ(TestStep(model, step), code::kSuccess);
-  }
+  const std::vector<Content> expected = ExpectedContent();
   bool finished = false;
   int calls = 1;
   for (; !finished && !testing::Test::HasFailure(); ++calls) {

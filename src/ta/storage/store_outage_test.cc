@@ -7,7 +7,6 @@
 #include <random>
 
 #include "ta/storage/anchor.h"
-#include "ta/storage/memory_store.h"
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/test_store.h"
 #include "ta/storage/test_vfs.h"
@@ -22,17 +21,6 @@ SqliteStoreOptions FaultyOptions(const std::string& dir) {
   SqliteStoreOptions options = TestOptions(dir);
   options.vfs = kVfs;
   return options;
-}
-
-// What is there after each number of steps.
-std::vector<Content> ExpectedContent() {
-  std::vector<Content> expected;
-  MemoryStore model(1 << 20);
-  for (int step = 0;; ++step) {
-    expected.push_back(ContentOf(model).value());
-    if (step == kTestSteps) return expected;
-    EXPECT_EQ(TestStep(model, step), code::kSuccess);
-  }
 }
 
 // Takes each step until it has happened. False: something is wrong.

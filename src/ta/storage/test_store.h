@@ -4,6 +4,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -12,8 +13,9 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
+#include <vector>
 
+#include "ta/storage/memory_store.h"
 #include "ta/storage/object_store.h"
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/state_key.h"
@@ -23,7 +25,9 @@ namespace vtee::ta {
 class TestDir {
  public:
   TestDir() {
-    std::string name = testing::TempDir() + "vtee-store-XXXXXX";
+    // Thousands of flushes: in memory where that can be had.
+    const bool memory = ::access("/dev/shm", W_OK) == 0;
+    std::string name = (memory ? "/dev/shm/" : testing::TempDir()) + "vtee-store-XXXXXX";
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     path_ = name;
   }
@@ -140,6 +144,17 @@ inline std::uint32_t TestStep(ObjectStore& store, int step) {
       return store.Create(TestKey("b"), TestRecord(9), TestBytes(5000, 5), true);
     default:
       return store.Remove(TestKey("c"));
+  }
+}
+
+// What is there after each number of steps.
+inline std::vector<Content> ExpectedContent() {
+  std::vector<Content> expected;
+  MemoryStore model(1 << 20);
+  for (int step = 0;; ++step) {
+    expected.push_back(ContentOf(model).value());
+    if (step == kTestSteps) return expected;
+    EXPECT_EQ(TestStep(model, step), tee::code::kSuccess);
   }
 }
 
