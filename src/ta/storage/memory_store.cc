@@ -85,7 +85,7 @@ std::uint32_t MemoryStore::SetUsage(const ObjectKey& key, std::uint32_t usage) {
 
 std::uint32_t MemoryStore::Rename(const ObjectKey& key, const ObjectId& id) {
   const std::lock_guard lock(mutex_);
-  const ObjectKey to{key.ta, id};
+  const ObjectKey to{key.ta, id, key.storage};
   if (Find(key) == nullptr) return code::kItemNotFound;
   if (Find(to) != nullptr) return code::kAccessConflict;
   auto node = objects_.extract(key);
@@ -103,10 +103,11 @@ std::uint32_t MemoryStore::Remove(const ObjectKey& key) {
   return code::kSuccess;
 }
 
-std::uint32_t MemoryStore::List(const tee::Uuid& ta, std::vector<ObjectId>& ids) {
+std::uint32_t MemoryStore::List(const tee::Uuid& ta, std::uint32_t storage,
+                                std::vector<ObjectId>& ids) {
   const std::lock_guard lock(mutex_);
   for (const auto& [key, object] : objects_) {
-    if (key.ta == ta) ids.push_back(key.id);
+    if (key.ta == ta && key.storage == storage) ids.push_back(key.id);
   }
   return code::kSuccess;
 }

@@ -23,7 +23,8 @@ class MemoryStore final : public ObjectStore {
   std::uint32_t SetUsage(const ObjectKey& key, std::uint32_t usage) override;
   std::uint32_t Rename(const ObjectKey& key, const ObjectId& id) override;
   std::uint32_t Remove(const ObjectKey& key) override;
-  std::uint32_t List(const tee::Uuid& ta, std::vector<ObjectId>& ids) override;
+  std::uint32_t List(const tee::Uuid& ta, std::uint32_t storage,
+                     std::vector<ObjectId>& ids) override;
 
  private:
   struct Object {

@@ -23,9 +23,12 @@ inline constexpr std::uint32_t kStorageNoSpace = 0xFFFF3041;
 using ObjectId = std::vector<std::byte>;
 inline constexpr std::size_t kMostObjectId = 64;  // TEE_OBJECT_ID_MAX_LEN
 
+inline constexpr std::uint32_t kPrivateStorage = 1;  // TEE_STORAGE_PRIVATE
+
 struct ObjectKey {
   tee::Uuid ta;
   ObjectId id;
+  std::uint32_t storage = kPrivateStorage;
   friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
 };
 
@@ -50,7 +53,9 @@ class ObjectStore {
   virtual std::uint32_t SetUsage(const ObjectKey& key, std::uint32_t usage) = 0;
   virtual std::uint32_t Rename(const ObjectKey& key, const ObjectId& id) = 0;
   virtual std::uint32_t Remove(const ObjectKey& key) = 0;
-  virtual std::uint32_t List(const tee::Uuid& ta, std::vector<ObjectId>& ids) = 0;
+  // As they are now, appended to `ids`.
+  virtual std::uint32_t List(const tee::Uuid& ta, std::uint32_t storage,
+                             std::vector<ObjectId>& ids) = 0;
 };
 
 }  // namespace vtee::ta

@@ -57,7 +57,7 @@ std::uint32_t StoredObject::Rename(const ObjectId& id) {
   const std::lock_guard lock(all_.mutex_);
   const auto found = all_.open_.find(key_);
   if (found == all_.open_.end() || found->second.use_count() != 1) return code::kBadState;
-  const ObjectKey to{key_.ta, id};
+  const ObjectKey to{key_.ta, id, key_.storage};
   const auto other = all_.open_.find(to);
   if (other != all_.open_.end() && !other->second.expired()) return code::kAccessConflict;
   const std::uint32_t result = store().Rename(key_, id);

@@ -69,9 +69,9 @@ TEST_F(Stored, TasDoNotSeeEachOthersObjects) {
   ASSERT_EQ(Create(Key("a"), kWrite, object), code::kSuccess);
   EXPECT_EQ(Open(Key("a", 2), kRead, object), code::kItemNotFound);
   std::vector<ObjectId> ids;
-  ASSERT_EQ(objects.store().List(Key("", 2).ta, ids), code::kSuccess);
+  ASSERT_EQ(objects.store().List(Key("", 2).ta, kPrivateStorage, ids), code::kSuccess);
   EXPECT_TRUE(ids.empty());
-  ASSERT_EQ(objects.store().List(Key("", 1).ta, ids), code::kSuccess);
+  ASSERT_EQ(objects.store().List(Key("", 1).ta, kPrivateStorage, ids), code::kSuccess);
   EXPECT_EQ(ids.size(), 1u);
 }
 

@@ -151,7 +151,8 @@ std::uint32_t StartEnumCall(TaInstance& ta, const SyscallArgs& args) {
   if (!enumeration) return code::kBadParameters;
   *enumeration = {};
   if (!IsStorage(args[1])) return code::kItemNotFound;
-  const std::uint32_t result = ta.core().storage().store().List(ta.uuid(), enumeration->ids);
+  const std::uint32_t result =
+      ta.core().storage().store().List(ta.uuid(), kPrivateStorage, enumeration->ids);
   if (result != code::kSuccess) return result;
   if (enumeration->ids.empty()) return code::kItemNotFound;
   enumeration->started = true;

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ta/storage/durable_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/unique_fd.h"
+
+namespace vtee::ta {
+namespace {
+
+constexpr mode_t kOwnerOnly = 0600;
+
+Status WriteAll(int fd, ConstBytes bytes, const std::string& name) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return ErrnoError(errno, "cannot write " + name);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+std::string ParentOf(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent;
+}
+
+}  // namespace
+
+Result<SecretBytes> ReadToEnd(int fd, const std::string& name) {
+  SecretBytes bytes(kMostFileBytes + 1);
+  std::size_t size = 0;
+  while (size < bytes.size()) {
+    const ssize_t got = ::read(fd, bytes.data() + size, bytes.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoError(errno, "cannot read " + name);
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  if (size > kMostFileBytes) {
+    return Error{ErrorCode::kInvalidArgument, name + " is too large to be what it should be"};
+  }
+  bytes.resize(size);
+  return bytes;
+}
+
+Result<std::optional<SecretBytes>> ReadSmallFile(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!fd && errno == ENOENT) return std::optional<SecretBytes>();
+  if (!fd) return ErrnoError(errno, "cannot open " + path);
+  VTEE_ASSIGN_OR_RETURN(auto bytes, ReadToEnd(fd.get(), path));
+  return std::optional<SecretBytes>(std::move(bytes));
+}
+
+Status SyncDirectory(const std::string& dir) {
+  const UniqueFd fd(::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return ErrnoError(errno, "cannot open " + dir);
+  if (::fsync(fd.get()) != 0) return ErrnoError(errno, "cannot write back " + dir);
+  return {};
+}
+
+Result<bool> CreateDurably(const std::string& path, ConstBytes bytes) {
+  std::string draft = path + ".XXXXXX";
+  const UniqueFd fd(::mkostemp(draft.data(), O_CLOEXEC));
+  if (!fd) return ErrnoError(errno, "cannot create " + path);
+  Status written = WriteAll(fd.get(), bytes, path);
+  if (written.ok() && ::fsync(fd.get()) != 0) {
+    written = ErrnoError(errno, "cannot write back " + path);
+  }
+  // Unlike a rename, this never replaces.
+  const bool made = written.ok() && ::link(draft.c_str(), path.c_str()) == 0;
+  const int error = errno;
+  ::unlink(draft.c_str());
+  VTEE_TRY(std::move(written));
+  if (!made && error == EEXIST) return false;
+  if (!made) return ErrnoError(error, "cannot create " + path);
+  VTEE_TRY(SyncDirectory(ParentOf(path)));
+  return true;
+}
+
+Status WriteDurably(const std::string& path, ConstBytes bytes) {
+  const std::string draft = path + ".new";
+  {
+    const UniqueFd fd(
+        ::open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, kOwnerOnly));
+    if (!fd) return ErrnoError(errno, "cannot create " + draft);
+    VTEE_TRY(WriteAll(fd.get(), bytes, draft));
+    if (::fsync(fd.get()) != 0) return ErrnoError(errno, "cannot write back " + draft);
+  }
+  if (::rename(draft.c_str(), path.c_str()) != 0) {
+    return ErrnoError(errno, "cannot replace " + path);
+  }
+  return SyncDirectory(ParentOf(path));
+}
+
+}  // namespace vtee::ta

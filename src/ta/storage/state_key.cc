@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "ta/storage/state_key.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/unique_fd.h"
+#include "ta/storage/durable_file.h"
+#include "ta/storage/seal.h"
+
+namespace vtee::ta {
+namespace {
+
+constexpr std::string_view kMagic = "vteeroot";
+constexpr std::uint32_t kFormat = 1;
+constexpr mode_t kOthers = S_IROTH | S_IWOTH | S_IXOTH;
+constexpr mode_t kDirectoryMode = 0700;
+
+Error Refused(std::string message) {
+  return Error{ErrorCode::kInvalidArgument, std::move(message)};
+}
+
+Result<SecretBytes> TakeHostKey(SecretBytes bytes, const std::string& name) {
+  if (bytes.size() == kSealKeyBytes) return bytes;
+  return Refused(name + " has " + std::to_string(bytes.size()) +
+                 " bytes, a host key has 32: make one with `head -c 32 /dev/urandom`");
+}
+
+// What the root is bound to, and what stands before it in the file.
+SecretBytes Header(const tee::Uuid& vm) {
+  return Encoder()
+      .Bytes(std::as_bytes(std::span(kMagic)))
+      .U32(kFormat)
+      .Bytes(std::as_bytes(std::span(vm.octets)))
+      .bytes();
+}
+
+Status MakeDirectory(const std::string& dir) {
+  if (::mkdir(dir.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return {};
+  return ErrnoError(errno, "cannot create the directory " + dir);
+}
+
+Result<SecretBytes> MakeRoot(const std::string& dir, const std::string& path, const tee::Uuid& vm,
+                             ConstBytes host_key) {
+  const std::string database = dir + "/" + std::string(kDatabaseName);
+  if (::access(database.c_str(), F_OK) == 0) {
+    return Refused(path + " is missing, and without it nobody can read " + database +
+                   ": put it back from a backup, or move the directory away to begin anew");
+  }
+  SecretBytes root(kRootBytes);
+  Sealed sealed;
+  const SecretBytes header = Header(vm);
+  if (!RandomBytes(root) || !Seal(host_key, header, root, sealed)) {
+    return Error{ErrorCode::kSystem, "the system gives no random numbers for a new root key"};
+  }
+  VTEE_ASSIGN_OR_RETURN(const bool made,
+                        CreateDurably(path, Encoder().Bytes(header).Bytes(sealed).bytes()));
+  if (!made) {
+    return Error{ErrorCode::kUnavailable,
+                 "another process is just making " + path + ": a VM's TEE can run only once"};
+  }
+  return root;
+}
+
+Result<SecretBytes> OpenRoot(const std::string& path, ConstBytes file, const tee::Uuid& vm,
+                             ConstBytes host_key) {
+  Decoder decoder(file);
+  const ConstBytes magic = decoder.Bytes(kMagic.size());
+  const std::uint32_t format = decoder.U32();
+  tee::Uuid owner;
+  const ConstBytes uuid = decoder.Bytes(owner.octets.size());
+  if (!decoder.ok() || std::memcmp(magic.data(), kMagic.data(), kMagic.size()) != 0) {
+    return Refused(path + " is damaged or no root key of vtee: put it back from a backup");
+  }
+  if (format != kFormat) {
+    return Refused(path + " has format " + std::to_string(format) +
+                   ", this version of vtee knows only 1: use the version that wrote it");
+  }
+  std::memcpy(owner.octets.data(), uuid.data(), uuid.size());
+  if (owner != vm) {
+    return Refused(path + " belongs to the VM " + tee::ToString(owner) + ", not to " +
+                   tee::ToString(vm) + ": give each VM its own directory");
+  }
+  SecretBytes root;
+  if (!Unseal(host_key, Header(vm), decoder.rest(), root) || root.size() != kRootBytes) {
+    return Refused(path +
+                   " cannot be opened with this host key: it was sealed with another one, or it is "
+                   "damaged; use the key of the host that made it, or a backup");
+  }
+  return root;
+}
+
+}  // namespace
+
+Result<SecretBytes> ReadHostKey(int fd) {
+  const std::string name = "the host key (descriptor " + std::to_string(fd) + ")";
+  VTEE_ASSIGN_OR_RETURN(auto bytes, ReadToEnd(fd, name));
+  return TakeHostKey(std::move(bytes), name);
+}
+
+Result<SecretBytes> ReadHostKey(const std::string& path, bool create) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!fd && errno == ENOENT && create) {
+    SecretBytes key(kSealKeyBytes);
+    if (!RandomBytes(key)) {
+      return Error{ErrorCode::kSystem, "the system gives no random numbers for a host key"};
+    }
+    VTEE_ASSIGN_OR_RETURN(const bool made, CreateDurably(path, key));
+    // Others may have been quicker, and use theirs already.
+    return made ? Result<SecretBytes>(std::move(key)) : ReadHostKey(path, false);
+  }
+  if (!fd) return ErrnoError(errno, "cannot open the host key " + path);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return ErrnoError(errno, "cannot look at " + path);
+  if ((status.st_mode & kOthers) != 0) {
+    return Error{ErrorCode::kPermissionDenied,
+                 "everybody has access to the host key " + path + ": run `chmod 600 " + path +
+                     "`, and make a new key if others may have read it"};
+  }
+  VTEE_ASSIGN_OR_RETURN(auto bytes, ReadToEnd(fd.get(), path));
+  return TakeHostKey(std::move(bytes), path);
+}
+
+Result<StateKey> StateKey::Open(const std::string& dir, const tee::Uuid& vm, ConstBytes host_key) {
+  if (host_key.size() != kSealKeyBytes) return Refused("a host key has 32 bytes");
+  VTEE_TRY(MakeDirectory(dir));
+  const std::string path = dir + "/root.sealed";
+  VTEE_ASSIGN_OR_RETURN(auto file, ReadSmallFile(path));
+  auto root = file ? OpenRoot(path, *file, vm, host_key) : MakeRoot(dir, path, vm, host_key);
+  if (!root.ok()) return root.error();
+  return StateKey(std::move(root).value(), vm);
+}
+
+SecretBytes StateKey::Derive(std::string_view label, std::size_t size) const {
+  return Hkdf(root_, std::as_bytes(std::span(vm_.octets)), label, size);
+}
+
+}  // namespace vtee::ta

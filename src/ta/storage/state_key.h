@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// StateKey: the random root of all that is kept for one VM's TEE, and what is derived from it.
+//
+// The root lies in DIR/root.sealed, encrypted with a key of the host (AES-256-GCM) and bound to the
+// VM's UUID: who copies the directory without the host's key has nothing, and one VM's root is
+// refused to another. Derivations are HKDF-SHA256 with a label each.
+// Threading: immutable; any thread. Owns the root, wiped when freed.
+// Not supported: changing the host's key (write a new root.sealed with another program), TPMs (give
+// the key that a TPM unsealed as a descriptor).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "ta/crypto/secret.h"
+#include "tee/types.h"
+
+namespace vtee::ta {
+
+inline constexpr std::size_t kRootBytes = 32;
+// The store's file in the same directory.
+inline constexpr std::string_view kDatabaseName = "objects.db";
+
+// A key of 32 bytes. `create`: made, with mode 0600, when there is none. Refused when others than
+// its owner and group have access to the file.
+Result<SecretBytes> ReadHostKey(const std::string& path, bool create);
+// The same from an open descriptor, which stays open.
+Result<SecretBytes> ReadHostKey(int fd);
+
+class StateKey {
+ public:
+  // Unseals DIR/root.sealed. Makes the directory and a new root when neither a root nor objects
+  // sealed with one are there.
+  static Result<StateKey> Open(const std::string& dir, const tee::Uuid& vm, ConstBytes host_key);
+
+  // Labels: "storage", "huk", ... Different labels give unrelated keys.
+  SecretBytes Derive(std::string_view label, std::size_t size = kRootBytes) const;
+
+ private:
+  StateKey(SecretBytes root, const tee::Uuid& vm) : root_(std::move(root)), vm_(vm) {}
+  SecretBytes root_;
+  tee::Uuid vm_;
+};
+
+}  // namespace vtee::ta
