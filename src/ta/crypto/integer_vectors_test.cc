@@ -411,5 +411,85 @@ TEST(Sm2Exchange, BothSidesAgreeAndConfirm) {
   EXPECT_EQ(KeyExchange(true, a, ra, wrong, rb, {}, of_a, from_a), code::kBadState);
 }
 
+// Whatever a TA populates a key with: an answer, and soon.
+TEST(HostileKeys, EllipticPrivateHalves) {
+  // Zero, the order less one, the order, and more.
+  constexpr const char* kSm2Numbers[] = {
+      "00", "FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54122",
+      "FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123",
+      "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"};
+  SecretBytes out;
+  for (const char* number : kSm2Numbers) {
+    CryptoObject sm2 = Sm2Key(objtype::kSm2DsaKeypair);
+    sm2.SetBytes(attr::kEccPrivate, Hex(number));
+    EXPECT_EQ(AsymmetricOperate(alg::kSm2DsaSm3, opmode::kSign, sm2, {}, Counting(32), out),
+              code::kBadParameters)
+        << number;
+    CryptoObject pke = Sm2Key(objtype::kSm2PkeKeypair);
+    pke.SetBytes(attr::kEccPrivate, Hex(number));
+    EXPECT_EQ(AsymmetricOperate(alg::kSm2Pke, opmode::kDecrypt, pke, {}, Bytes(200), out),
+              code::kBadParameters);
+  }
+  const Attribute curve{attr::kEccCurve, {}, 3, 0};
+  CryptoObject ec(objtype::kEcdsaKeypair, 256);
+  ASSERT_EQ(GenerateKey(ec, 256, {&curve, 1}), code::kSuccess);
+  struct Case {
+    const char* number;
+    std::uint32_t result;
+  };
+  for (const auto& [number, result] :
+       {Case{"00", code::kBadParameters}, Case{"01", code::kSuccess},
+        Case{"FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632550", code::kSuccess},
+        Case{"FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551",
+             code::kBadParameters}}) {
+    ec.SetBytes(attr::kEccPrivate, Hex(number));
+    EXPECT_EQ(AsymmetricOperate(alg::kEcdsaSha256, opmode::kSign, ec, {}, Counting(32), out),
+              result)
+        << number;
+  }
+}
+
+TEST(HostileKeys, IntegersOfAllKinds) {
+  const Bytes numbers[] = {Hex("00"),
+                           Hex("01"),
+                           Hex("02"),
+                           Hex("03"),
+                           Bytes(20, std::byte{0xFF}),
+                           Bytes(64, std::byte{0xFE}),
+                           Bytes(128, std::byte{0xFF})};
+  SecretBytes out;
+  for (const Bytes& first : numbers) {
+    for (const Bytes& second : numbers) {
+      CryptoObject rsa(objtype::kRsaKeypair, 1024);
+      rsa.SetBytes(attr::kRsaModulus, first);
+      rsa.SetBytes(attr::kRsaPublicExponent, second);
+      rsa.SetBytes(attr::kRsaPrivateExponent, second);
+      rsa.Fill(1024);
+      AsymmetricOperate(alg::kRsaNopad, opmode::kEncrypt, rsa, {}, Hex("02"), out);
+      AsymmetricOperate(alg::kRsaNopad, opmode::kDecrypt, rsa, {}, Hex("02"), out);
+      AsymmetricOperate(alg::kRsassaPssSha256, opmode::kSign, rsa, {}, Bytes(32), out);
+      AsymmetricVerify(alg::kRsassaPkcs1Sha256, rsa, {}, Bytes(32), Bytes(128));
+      AsymmetricOperate(alg::kRsaesPkcs1, opmode::kEncrypt, rsa, {}, Hex("02"), out);
+      CryptoObject dsa(objtype::kDsaKeypair, 1024);
+      dsa.SetBytes(attr::kDsaPrime, first);
+      dsa.SetBytes(attr::kDsaSubprime, second);
+      dsa.SetBytes(attr::kDsaBase, Hex("02"));
+      dsa.SetBytes(attr::kDsaPrivate, Hex("03"));
+      dsa.SetBytes(attr::kDsaPublic, Hex("08"));
+      dsa.Fill(1024);
+      AsymmetricOperate(alg::kDsaSha1, opmode::kSign, dsa, {}, Bytes(20), out);
+      EXPECT_NE(AsymmetricVerify(alg::kDsaSha1, dsa, {}, Bytes(20), Bytes(40)), code::kSuccess);
+      CryptoObject dh(objtype::kDhKeypair, 1024);
+      dh.SetBytes(attr::kDhPrime, first);
+      dh.SetBytes(attr::kDhPrivate, second);
+      dh.Fill(1024);
+      const Bytes peer = Hex("05");
+      const Attribute param{attr::kDhPublic, peer, 0, 0};
+      CryptoObject into(objtype::kGenericSecret, 4096);
+      DeriveKey(alg::kDh, {dh, nullptr}, {&param, 1}, into, out);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace vtee::ta

@@ -77,6 +77,10 @@ class RsaGenerator {
     const BnPtr dp = NewNumber();
     const BnPtr dq = NewNumber();
     const BnPtr qp = NewNumber();
+    // OpenSSL then inverts and divides without looking at them.
+    for (BIGNUM* secret : {p_.get(), q_.get(), p1.get(), q1.get(), phi.get(), d.get()}) {
+      BN_set_flags(secret, BN_FLG_CONSTTIME);
+    }
     const bool ok = BN_sub(p1.get(), p_.get(), BN_value_one()) == 1 &&
                     BN_sub(q1.get(), q_.get(), BN_value_one()) == 1 &&
                     BN_mul(phi.get(), p1.get(), q1.get(), context_.get()) == 1 &&
