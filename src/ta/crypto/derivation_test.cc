@@ -261,6 +261,30 @@ TEST(Dh, PrivateValuesKeepTheirBounds) {
   }
 }
 
+TEST(Dh, GroupsWithoutPrivateValuesAreRefused) {
+  const DhGroup group;
+  const Bytes one = Hex("01");
+  const Bytes two = Hex("02");
+  const Bytes q = Hex("01");
+  const auto generate = [](std::vector<Attribute> params) {
+    CryptoObject key(objtype::kDhKeypair, 256);
+    return GenerateKey(key, 256, params);
+  };
+  // No number is above zero and below this q.
+  EXPECT_EQ(generate({{attr::kDhPrime, group.prime, 0, 0},
+                      {attr::kDhBase, group.base, 0, 0},
+                      {attr::kDhSubprime, q, 0, 0}}),
+            code::kBadParameters);
+  EXPECT_EQ(generate({{attr::kDhPrime, one, 0, 0}, {attr::kDhBase, one, 0, 0}}),
+            code::kBadParameters);
+  EXPECT_EQ(generate({{attr::kDhPrime, two, 0, 0}, {attr::kDhBase, one, 0, 0}}),
+            code::kBadParameters);
+  EXPECT_EQ(generate({{attr::kDhPrime, group.prime, 0, 0},
+                      {attr::kDhBase, group.base, 0, 0},
+                      {attr::kDhXBits, {}, 257, 0}}),
+            code::kBadParameters);
+}
+
 TEST(Dh, PeersThatGiveTheSecretAwayAreRefused) {
   const DhGroup group;
   const CryptoObject own = group.Pair();

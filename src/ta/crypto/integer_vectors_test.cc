@@ -491,5 +491,23 @@ TEST(HostileKeys, IntegersOfAllKinds) {
   }
 }
 
+// r or s would be zero whatever the nonce.
+TEST(HostileKeys, DsaThatCannotSign) {
+  const CryptoObject good = DsaKey(1024, 160);
+  SecretBytes out;
+  CryptoObject no_base = good;
+  no_base.SetBytes(attr::kDsaBase, Hex("00"));
+  EXPECT_NE(AsymmetricOperate(alg::kDsaSha1, opmode::kSign, no_base, {}, Bytes(20), out),
+            code::kSuccess);
+  CryptoObject no_private = good;
+  no_private.SetBytes(attr::kDsaPrivate, Hex("00"));
+  EXPECT_NE(AsymmetricOperate(alg::kDsaSha1, opmode::kSign, no_private, {}, Bytes(20), out),
+            code::kSuccess);
+  CryptoObject private_is_q = good;
+  private_is_q.SetBytes(attr::kDsaPrivate, good.Bytes(attr::kDsaSubprime));
+  EXPECT_NE(AsymmetricOperate(alg::kDsaSha1, opmode::kSign, private_is_q, {}, Bytes(20), out),
+            code::kSuccess);
+}
+
 }  // namespace
 }  // namespace vtee::ta

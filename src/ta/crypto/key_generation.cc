@@ -119,9 +119,10 @@ std::uint32_t GenerateRsa(CryptoObject& object, std::uint32_t bits, Attributes a
   return RsaGenerator(bits, std::move(e)).Run(object) ? code::kSuccess : code::kBadParameters;
 }
 
-// y = g^x mod p, with a random x of [1, limit).
+// y = g^x mod p, with a random x of [1, limit). False: there is none, or no y.
 bool RandomPower(CryptoObject& object, const BIGNUM* p, const BIGNUM* g, const BIGNUM* limit,
                  std::uint32_t private_id, std::uint32_t public_id) {
+  if (BN_cmp(limit, BN_value_one()) <= 0) return false;
   const BnContextPtr context = NewNumberContext();
   const BnPtr x = NewNumber();
   const BnPtr y = NewNumber();
