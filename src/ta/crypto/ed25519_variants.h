@@ -2,9 +2,8 @@
 // Ed25519ctx and Ed25519ph (RFC 8032, 5.1), which OpenSSL has from 3.2 on: their signatures carry a
 // prefix (dom2) inside the hashes.
 //
-// On OpenSSL's big numbers, with the same operations for every secret scalar; some milliseconds
-// each. Big numbers are not made for constant time down to the last cycle: plain Ed25519, which
-// OpenSSL does itself, is the better choice where an attacker can measure. Any thread.
+// The curve is edwards25519.h's, whose steps do not depend on the private key. Results are TEE
+// codes. Any thread. Not supported: plain Ed25519, which OpenSSL does.
 #pragma once
 
 #include <cstdint>

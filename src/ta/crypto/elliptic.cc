@@ -59,11 +59,23 @@ SecretBytes EncodePoint(const Curve& curve, ConstBytes x, ConstBytes y) {
   return point;
 }
 
+// Above zero and below the order. SM2 divides by d + 1, and OpenSSL tries for ever to sign with a
+// key for which that is nothing.
+bool IsPrivateKey(const Curve& curve, const BIGNUM* d) {
+  const std::unique_ptr<EC_GROUP, Deleter<EC_GROUP_free>> group(
+      EC_GROUP_new_by_curve_name(curve.nid));
+  if (!group) throw std::bad_alloc();
+  const BnPtr end(BN_dup(EC_GROUP_get0_order(group.get())));
+  if (!end || BN_sub_word(end.get(), curve.id == kCurveSm2 ? 1 : 0) != 1) throw std::bad_alloc();
+  return !BN_is_zero(d) && BN_cmp(d, end.get()) < 0;
+}
+
 // OpenSSL refuses points that are not on the curve.
 PkeyPtr MakeEccKey(const Curve& curve, ConstBytes x, ConstBytes y, ConstBytes d) {
   const ParamBuilderPtr builder = OrBadAlloc(ParamBuilderPtr(OSSL_PARAM_BLD_new()));
   const SecretBytes point = EncodePoint(curve, x, y);
   const BnPtr number = ToNumber(d);
+  if (!d.empty() && !IsPrivateKey(curve, number.get())) return nullptr;
   const bool ok = !point.empty() &&
                   OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME,
                                                   curve.group, 0) == 1 &&

@@ -77,6 +77,10 @@ class RsaGenerator {
     const BnPtr dp = NewNumber();
     const BnPtr dq = NewNumber();
     const BnPtr qp = NewNumber();
+    // OpenSSL then inverts and divides without looking at them.
+    for (BIGNUM* secret : {p_.get(), q_.get(), p1.get(), q1.get(), phi.get(), d.get()}) {
+      BN_set_flags(secret, BN_FLG_CONSTTIME);
+    }
     const bool ok = BN_sub(p1.get(), p_.get(), BN_value_one()) == 1 &&
                     BN_sub(q1.get(), q_.get(), BN_value_one()) == 1 &&
                     BN_mul(phi.get(), p1.get(), q1.get(), context_.get()) == 1 &&
@@ -115,9 +119,10 @@ std::uint32_t GenerateRsa(CryptoObject& object, std::uint32_t bits, Attributes a
   return RsaGenerator(bits, std::move(e)).Run(object) ? code::kSuccess : code::kBadParameters;
 }
 
-// y = g^x mod p, with a random x of [1, limit).
+// y = g^x mod p, with a random x of [1, limit). False: there is none, or no y.
 bool RandomPower(CryptoObject& object, const BIGNUM* p, const BIGNUM* g, const BIGNUM* limit,
                  std::uint32_t private_id, std::uint32_t public_id) {
+  if (BN_cmp(limit, BN_value_one()) <= 0) return false;
   const BnContextPtr context = NewNumberContext();
   const BnPtr x = NewNumber();
   const BnPtr y = NewNumber();

@@ -111,6 +111,11 @@ SecretBytes PadNumber(ConstBytes in, std::size_t size) {
   padded.insert(padded.end(), in.begin(), in.end());
   return padded;
 }
+// More zeros than the modulus is long mean nothing either.
+ConstBytes WithoutExcess(ConstBytes in, std::size_t size) {
+  while (in.size() > size && in.front() == std::byte{0}) in = in.subspan(1);
+  return in;
+}
 void StripNumber(SecretBytes& out) {
   const auto first = std::find_if(out.begin(), out.end() - (out.empty() ? 0 : 1),
                                   [](std::byte b) { return b != std::byte{0}; });
@@ -149,7 +154,9 @@ std::uint32_t RsaEncrypt(std::uint32_t algorithm, const CryptoObject& key, Attri
                          ConstBytes in, SecretBytes& out) {
   const auto scheme = RsaSchemeOf(algorithm);
   const std::size_t size = ModulusBytes(key);
-  if (!scheme || scheme->signs || in.size() > size) return code::kBadParameters;
+  if (!scheme || scheme->signs) return code::kBadParameters;
+  if (scheme->padding == Padding::kNone) in = WithoutExcess(in, size);
+  if (in.size() > size) return code::kBadParameters;
   const PkeyPtr pkey = MakeKey(key, false);
   const PkeyContextPtr context(pkey ? EVP_PKEY_CTX_new(pkey.get(), nullptr) : nullptr);
   const bool plain = scheme->padding == Padding::kNone;
@@ -170,7 +177,9 @@ std::uint32_t RsaDecrypt(std::uint32_t algorithm, const CryptoObject& key, Attri
                          ConstBytes in, SecretBytes& out) {
   const auto scheme = RsaSchemeOf(algorithm);
   const std::size_t size = ModulusBytes(key);
-  if (!scheme || scheme->signs || in.size() > size) return code::kBadParameters;
+  if (!scheme || scheme->signs) return code::kBadParameters;
+  if (scheme->padding == Padding::kNone) in = WithoutExcess(in, size);
+  if (in.size() > size) return code::kBadParameters;
   const PkeyPtr pkey = MakeKey(key, true);
   const PkeyContextPtr context(pkey ? EVP_PKEY_CTX_new(pkey.get(), nullptr) : nullptr);
   const SecretBytes padded = PadNumber(in, size);
