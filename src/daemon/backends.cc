@@ -9,7 +9,8 @@
 
 namespace vtee::daemon {
 
-Result<std::unique_ptr<tee::Backend>> MakeBackend(const BackendSpec& spec) {
+Result<std::unique_ptr<tee::Backend>> MakeBackend(const Config& config) {
+  const BackendSpec& spec = config.backend;
   if (spec.kind == "host") {
     backend::HostBackendOptions options;
     options.device = spec.device;
@@ -23,9 +24,20 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const BackendSpec& spec) {
     return std::unique_ptr<tee::Backend>(std::move(host));
   }
   if (spec.kind == "user") {
-    VTEE_ASSIGN_OR_RETURN(
-        auto user, backend::UserBackend::Open(
-                       {spec.development_keys, spec.key_files, spec.ta_folders, spec.guest_tas}));
+    if (!spec.state_folder.empty() && config.uuid == tee::Uuid{}) {
+      return Error{ErrorCode::kInvalidArgument,
+                   "the VM needs an identity that stays to find its state again; set uuid in the "
+                   "configuration (uuidgen makes one)"};
+    }
+    backend::UserBackendOptions options;
+    options.development_keys = spec.development_keys;
+    options.key_files = spec.key_files;
+    options.ta_folders = spec.ta_folders;
+    options.guest_tas = spec.guest_tas;
+    options.state_folder = spec.state_folder;
+    options.state_key = spec.state_key;
+    options.vm = config.uuid;
+    VTEE_ASSIGN_OR_RETURN(auto user, backend::UserBackend::Open(options));
     return std::unique_ptr<tee::Backend>(std::move(user));
   }
   if (spec.kind == "fake") {

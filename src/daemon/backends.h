@@ -10,6 +10,6 @@
 
 namespace vtee::daemon {
 
-Result<std::unique_ptr<tee::Backend>> MakeBackend(const BackendSpec& spec);
+Result<std::unique_ptr<tee::Backend>> MakeBackend(const Config& config);
 
 }  // namespace vtee::daemon

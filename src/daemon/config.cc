@@ -162,6 +162,10 @@ bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec
     spec.key_files.emplace_back(value);
   } else if (name == "ta_dir") {
     spec.ta_folders.emplace_back(value);
+  } else if (name == "state") {
+    spec.state_folder = std::string(value);
+  } else if (name == "state_key") {
+    spec.state_key = std::string(value);
   } else if (name == "guest_tas") {
     spec.guest_tas = value == "yes";
     return value == "yes" || value == "no";
@@ -179,7 +183,8 @@ struct BackendKind {
 constexpr BackendKind kBackendKinds[] = {
     {"host", ParseHostSetting, "device=/dev/teeN and copy=small, never or always"},
     {"user", ParseUserSetting,
-     "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no"},
+     "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no, state=FOLDER, "
+     "state_key=FILE"},
     {"fake", nullptr, "no settings"},
 };
 

@@ -26,6 +26,8 @@ struct BackendSpec {
   std::vector<std::string> key_files;   // PEM; whose TAs are run
   std::vector<std::string> ta_folders;  // of the host, searched before the guest is asked
   bool guest_tas = true;                // the guest may supply TAs
+  std::string state_folder;             // empty: nothing is kept
+  std::string state_key;
 };
 
 struct Config {

@@ -311,6 +311,10 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
   EXPECT_EQ(more.key_files, (std::vector<std::string>{"a.pem", "b.pem"}));
   EXPECT_EQ(more.ta_folders, (std::vector<std::string>{"/t", "/u"}));
   EXPECT_FALSE(more.guest_tas);
+  BackendSpec kept;
+  ASSERT_TRUE(ParseBackend("user,keys=a.pem,state=/s,state_key=/k", kept).ok());
+  EXPECT_EQ(kept.state_folder, "/s");
+  EXPECT_EQ(kept.state_key, "/k");
   for (const char* option : {"user,keys=", "user,device=/dev/tee0", "user,guest_tas=maybe", "user,",
                              "user,keys", "host,keys=a.pem"}) {
     BackendSpec bad;

@@ -34,7 +34,7 @@ BENCHMARK(BM_InvokeFourParameters);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   Config config;
   config.backend.kind = "fake";
-  auto backend = MakeBackend(config.backend);
+  auto backend = MakeBackend(config);
   if (!backend.ok()) _exit(1);
   const WaitTimes times{.spin_us = 2000, .park_after_us = 1'000'000};
   Vm vm(config, times, std::move(backend).value());

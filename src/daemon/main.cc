@@ -120,7 +120,7 @@ int Run(Options& options) {
     const Status log = SetLogFile(config.log_file);
     if (!log.ok()) return Fail(log.error(), kUsageStatus);
   }
-  auto backend = MakeBackend(config.backend);
+  auto backend = MakeBackend(config);
   if (!backend.ok()) return Fail(backend.error(), kUsageStatus);
   if (options.action == Options::Action::kCheck) {
     const optee::StaticWindow& window = config.optee.window;

@@ -75,7 +75,8 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--config", given.config_path, "Configuration file (TOML)");
   app.add_option("--backend", given.backend,
                  "Where the TEE is: host[,device=/dev/teeN][,copy=small|never|always], "
-                 "user,keys=FILE|development[,ta_dir=FOLDER][,guest_tas=yes|no] or fake");
+                 "user,keys=FILE|development[,ta_dir=FOLDER][,guest_tas=yes|no][,state=FOLDER] "
+                 "or fake");
   app.add_option("--interrupt", given.interrupt,
                  "SPI number that raises notifications in the guest, -1: none")
       ->check(CLI::Range(-1, 959));

@@ -59,6 +59,17 @@ Result<std::string> ReadText(const std::string& path) {
   return text.str();
 }
 
+Result<std::unique_ptr<ta::TeeState>> OpenState(const UserBackendOptions& options) {
+  if (options.state_folder.empty()) {
+    Log(LogLevel::kWarning, "state.memory",
+        {{"what", "what TAs store ends with this process"}, {"remedy", "state=FOLDER"}});
+    return ta::TeeState::InMemory(options.max_storage);
+  }
+  std::string key = options.state_key;
+  if (key.empty()) key = options.state_folder + ".key";
+  return ta::TeeState::OnDisk(options.state_folder, key, options.vm, options.max_storage);
+}
+
 }  // namespace
 
 // A call while it runs, for those who cancel it.
@@ -81,7 +92,8 @@ class UserBackend::Operation {
   UserBackend& backend_;
 };
 
-UserBackend::UserBackend(ta::TeeOptions options) : core_(std::move(options)) {
+UserBackend::UserBackend(ta::TeeOptions options, std::unique_ptr<ta::TeeState> state)
+    : core_(std::move(options), std::move(state)) {
   capabilities_.name = "user";
   capabilities_.description = "TAs in sandboxed processes";
   capabilities_.null_memref = true;
@@ -112,7 +124,8 @@ Result<std::unique_ptr<UserBackend>> UserBackend::Open(const UserBackendOptions&
   }
   tee.ta_folders = options.ta_folders;
   tee.guest_tas = options.guest_tas;
-  return std::unique_ptr<UserBackend>(new UserBackend(std::move(tee)));
+  VTEE_ASSIGN_OR_RETURN(auto state, OpenState(options));
+  return std::unique_ptr<UserBackend>(new UserBackend(std::move(tee), std::move(state)));
 }
 
 void UserBackend::OnLifeEvent(tee::LifeEvent event, const tee::VmIdentity&) {

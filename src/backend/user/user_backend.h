@@ -23,6 +23,11 @@ struct UserBackendOptions {
   std::vector<std::string> key_files;  // PEM
   std::vector<std::string> ta_folders;
   bool guest_tas = true;
+  // Where objects, versions and keys are kept; empty: in memory, until vteed ends.
+  std::string state_folder;
+  std::string state_key;                  // a file; empty: beside the folder, FOLDER.key
+  tee::Uuid vm;                           // whose state it is
+  std::uint64_t max_storage = 64u << 20;  // bytes
 };
 
 class UserBackend final : public tee::Backend, public tee::SessionTee {
@@ -48,7 +53,7 @@ class UserBackend final : public tee::Backend, public tee::SessionTee {
 
  private:
   class Operation;
-  explicit UserBackend(ta::TeeOptions options);
+  UserBackend(ta::TeeOptions options, std::unique_ptr<ta::TeeState> state);
 
   tee::BackendCapabilities capabilities_;
   ta::TeeCore core_;

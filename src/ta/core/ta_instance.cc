@@ -35,7 +35,7 @@ TaInstance::TaInstance(TeeCore& core, const tee::Uuid& uuid, std::unique_ptr<Run
 
 TaInstance::~TaInstance() = default;
 
-tee::Uuid TaInstance::device_id() const { return core_.device_id(); }
+tee::Uuid TaInstance::device_id() const { return core_.state().device_id(); }
 
 std::optional<LoadFailure> TaInstance::Load(const Modules::Fetch& fetch) {
   if (auto failure = modules_.LoadTa(uuid_, fetch)) return failure;

@@ -4,18 +4,17 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "ta/core/guest_ta.h"
 #include "ta/pta/socket_pta.h"
 #include "ta/pta/system_pta.h"
-#include "ta/storage/memory_store.h"
 
 namespace vtee::ta {
 namespace {
@@ -23,22 +22,6 @@ namespace {
 constexpr tee::Outcome kDone{};
 
 tee::Outcome FromTee(std::uint32_t code) { return {code, tee::Origin::kTee}; }
-
-// Until there is state on a disk: versions are kept as long as the TEE runs.
-class VersionsInMemory : public VersionStore {
- public:
-  std::optional<std::uint32_t> Raise(Kind kind, const tee::Uuid& uuid,
-                                     std::uint32_t version) override {
-    const std::lock_guard lock(mutex_);
-    std::uint32_t& newest = newest_[{kind, uuid}];
-    newest = std::max(newest, version);
-    return newest;
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::pair<Kind, tee::Uuid>, std::uint32_t> newest_;
-};
 
 }  // namespace
 
@@ -82,13 +65,11 @@ class TeeCore::Turn {
   bool granted_ = false;
 };
 
-TeeCore::TeeCore(TeeOptions options)
+TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
     : options_(std::move(options)),
       starter_(options_.program),
-      versions_(std::make_unique<VersionsInMemory>()),
-      storage_(std::make_unique<MemoryStore>(options_.max_storage)) {
-  if (getrandom(device_id_.octets.data(), device_id_.octets.size(), 0) < 0) device_id_ = {};
-  if (getrandom(huk_.data(), huk_.size(), 0) < 0) throw std::bad_alloc();
+      state_(std::move(state)),
+      storage_(state_->TakeStore()) {
   AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
   AddPseudoTa(kSocketPta, std::make_unique<SocketPta>());
 }
@@ -284,30 +265,17 @@ bool TeeCore::IsPseudoSession(std::uint32_t session) {
   return found && found->pseudo != nullptr;
 }
 
-std::optional<std::int64_t> TeeCore::time_offset(const tee::Uuid& uuid) {
-  const std::lock_guard lock(mutex_);
-  const auto found = time_offsets_.find(uuid);
-  if (found == time_offsets_.end()) return std::nullopt;
-  return found->second;
-}
-
 SecretBytes TeeCore::DeriveKey(KeyUsage usage, ConstBytes data, std::size_t size) const {
   SecretBytes text = Secret(std::as_bytes(std::span(&usage, 1)));
   text.insert(text.end(), data.begin(), data.end());
   SecretBytes key(EVP_MAX_MD_SIZE);
   unsigned int made = 0;
-  if (HMAC(EVP_sha256(), huk_.data(), static_cast<int>(huk_.size()), In(text), text.size(),
-           Out(key), &made) == nullptr) {
+  if (HMAC(EVP_sha256(), state_->huk().data(), static_cast<int>(state_->huk().size()), In(text),
+           text.size(), Out(key), &made) == nullptr) {
     throw std::bad_alloc();
   }
   key.resize(std::min<std::size_t>(size, made));
   return key;
-}
-
-std::uint32_t TeeCore::SetTimeOffset(const tee::Uuid& uuid, std::int64_t offset) {
-  const std::lock_guard lock(mutex_);
-  time_offsets_[uuid] = offset;
-  return tee::code::kSuccess;
 }
 
 tee::Outcome TeeCore::Invoke(Call& call, Cancellation& cancellation, TaInstance* caller,
@@ -373,6 +341,14 @@ std::optional<std::vector<std::byte>> TeeCore::ReadFromFolders(const tee::Uuid& 
   return std::nullopt;
 }
 
+// Files of TAs can be encrypted for one VM: with the key that OP-TEE would derive of its root.
+TaDecryptionKeys TeeCore::TaKeys() const {
+  TaDecryptionKeys keys;
+  const SecretBytes key = DeriveKey(KeyUsage::kTaEncryption, {}, sizeof(TaDecryptionKeys::Key));
+  std::memcpy(keys.device.emplace().data(), key.data(), key.size());
+  return keys;
+}
+
 std::variant<std::vector<std::byte>, LoadFailure> TeeCore::Fetch(Call& call,
                                                                  const tee::Uuid& uuid) {
   auto file = ReadFromFolders(uuid);
@@ -384,7 +360,7 @@ std::variant<std::vector<std::byte>, LoadFailure> TeeCore::Fetch(Call& call,
   if (!file) {
     return LoadFailure{tee::code::kItemNotFound, "there is no such TA: " + tee::ToString(uuid)};
   }
-  auto verdict = VerifySignedTa(*file, uuid, options_.roots, {}, *versions_);
+  auto verdict = VerifySignedTa(*file, uuid, options_.roots, TaKeys(), *state_);
   if (verdict.ok()) return std::move(verdict.value().image);
   const Refusal& refusal = verdict.refusal();
   LogGuest(

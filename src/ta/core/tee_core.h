@@ -24,6 +24,7 @@
 #include "ta/core/entry_params.h"
 #include "ta/core/pseudo_ta.h"
 #include "ta/core/ta_instance.h"
+#include "ta/core/tee_state.h"
 #include "ta/process/runner_starter.h"
 #include "ta/storage/stored_objects.h"
 
@@ -37,12 +38,11 @@ struct TeeOptions {
   std::uint64_t ta_memory = 64u << 20;  // bytes of a TA's own
   std::uint64_t arena_size = 256u << 20;
   std::uint32_t max_instances = 128;
-  std::uint64_t max_storage = 256u << 20;  // bytes of all objects
 };
 
 class TeeCore {
  public:
-  explicit TeeCore(TeeOptions options);
+  TeeCore(TeeOptions options, std::unique_ptr<TeeState> state);
   TeeCore(const TeeCore&) = delete;
   TeeCore& operator=(const TeeCore&) = delete;
   ~TeeCore();
@@ -66,10 +66,7 @@ class TeeCore {
   enum class KeyUsage : std::uint32_t { kUniqueTa = 3, kTaEncryption = 4 };
   SecretBytes DeriveKey(KeyUsage usage, ConstBytes data, std::size_t size) const;
   StoredObjects& storage() { return storage_; }
-  const tee::Uuid& device_id() const { return device_id_; }
-  // What a TA's persistent time is ahead of the host's clock, in milliseconds; nothing: never set.
-  std::optional<std::int64_t> time_offset(const tee::Uuid& uuid);
-  std::uint32_t SetTimeOffset(const tee::Uuid& uuid, std::int64_t offset);
+  TeeState& state() { return *state_; }
   // The verified image of a TA or library; the source of every load.
   std::variant<std::vector<std::byte>, LoadFailure> Fetch(Call& call, const tee::Uuid& uuid);
   std::chrono::steady_clock::time_point started() const { return started_; }
@@ -102,23 +99,21 @@ class TeeCore {
   std::shared_ptr<Session> FindSession(std::uint32_t id);
   std::uint32_t NewSessionId();
   bool WouldWaitForItself(const Call& call, const TaInstance& instance) const;
+  TaDecryptionKeys TaKeys() const;
   std::optional<std::vector<std::byte>> ReadFromFolders(const tee::Uuid& uuid) const;
 
   const TeeOptions options_;
   RunnerStarter starter_;  // outlives the processes it has started
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::map<tee::Uuid, std::unique_ptr<PseudoTa>> pseudo_tas_;
-  std::unique_ptr<VersionStore> versions_;
+  const std::unique_ptr<TeeState> state_;
   StoredObjects storage_;
-  SecretBytes huk_ = SecretBytes(32);
-  tee::Uuid device_id_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::uint32_t, std::shared_ptr<Session>> sessions_;
   std::vector<std::shared_ptr<TaInstance>> instances_;
   std::set<tee::Uuid> loading_;
-  std::map<tee::Uuid, std::int64_t> time_offsets_;
   std::uint32_t next_session_ = 1;
   bool ending_ = false;
 };

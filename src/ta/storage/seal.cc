@@ -50,7 +50,7 @@ bool Finish(EVP_CIPHER_CTX* cipher) {
 
 }  // namespace
 
-bool RandomBytes(MutableBytes out) {
+bool FillRandom(MutableBytes out) {
   return RAND_bytes(Out(out), static_cast<int>(out.size())) == 1;
 }
 
@@ -92,7 +92,7 @@ SecretBytes Hkdf(ConstBytes key, ConstBytes salt, std::string_view label, std::s
 bool Seal(ConstBytes key, ConstBytes context, ConstBytes plain, Sealed& sealed) {
   sealed.assign(kSealBytes + plain.size(), std::byte{0});
   const MutableBytes all(sealed);
-  if (!RandomBytes(all.first(kNonceBytes))) return false;
+  if (!FillRandom(all.first(kNonceBytes))) return false;
   const Cipher cipher = NewCipher(key, all.first(kNonceBytes), context, true);
   if (!Update(cipher.get(), plain, all.subspan(kSealBytes)) || !Finish(cipher.get()) ||
       EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_AEAD_GET_TAG, static_cast<int>(kTagBytes),

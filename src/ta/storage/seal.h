@@ -74,7 +74,7 @@ class Decoder {
   bool ok_ = true;
 };
 
-bool RandomBytes(MutableBytes out);
+bool FillRandom(MutableBytes out);
 bool SameSecret(ConstBytes a, ConstBytes b);  // takes the same time wherever they differ
 Digest Hmac(ConstBytes key, ConstBytes text);
 SecretBytes Hkdf(ConstBytes key, ConstBytes salt, std::string_view label, std::size_t size);

@@ -53,7 +53,7 @@ Result<SecretBytes> MakeRoot(const std::string& dir, const std::string& path, co
   SecretBytes root(kRootBytes);
   Sealed sealed;
   const SecretBytes header = Header(vm);
-  if (!RandomBytes(root) || !Seal(host_key, header, root, sealed)) {
+  if (!FillRandom(root) || !Seal(host_key, header, root, sealed)) {
     return Error{ErrorCode::kSystem, "the system gives no random numbers for a new root key"};
   }
   VTEE_ASSIGN_OR_RETURN(const bool made,
@@ -105,7 +105,7 @@ Result<SecretBytes> ReadHostKey(const std::string& path, bool create) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   if (!fd && errno == ENOENT && create) {
     SecretBytes key(kSealKeyBytes);
-    if (!RandomBytes(key)) {
+    if (!FillRandom(key)) {
       return Error{ErrorCode::kSystem, "the system gives no random numbers for a host key"};
     }
     VTEE_ASSIGN_OR_RETURN(const bool made, CreateDurably(path, key));

@@ -2,10 +2,12 @@
 // System calls 9 to 14: cancellation, waiting, time.
 #include <chrono>
 #include <ctime>
+#include <optional>
 
 #include "ta/core/guest_time.h"
 #include "ta/core/ta_instance.h"
 #include "ta/core/tee_core.h"
+#include "ta/storage/object_store.h"
 #include "ta/syscall/dispatch.h"
 
 namespace vtee::ta {
@@ -60,7 +62,9 @@ std::uint32_t GetTimeCall(TaInstance& ta, const SyscallArgs& args) {
       time = SystemTime(ta.core());
       break;
     case kPersistent: {
-      const auto offset = ta.core().time_offset(ta.uuid());
+      std::optional<std::int64_t> offset;
+      const std::uint32_t known = ta.core().state().GetTimeOffset(ta.uuid(), offset);
+      if (known != code::kSuccess) return code::kOutOfMemory;
       if (!offset) return kTimeNotSet;
       const auto millis = static_cast<std::uint64_t>(HostMillis() + *offset);
       if (millis / kMillis > 0xFFFFFFFF) result = kOverflow;
@@ -87,7 +91,9 @@ std::uint32_t SetTimeCall(TaInstance& ta, const SyscallArgs& args) {
   }
   if (time.millis >= kMillis) return code::kBadParameters;
   const std::int64_t wanted = std::int64_t{time.seconds} * kMillis + time.millis;
-  return ta.core().SetTimeOffset(ta.uuid(), wanted - HostMillis());
+  const std::uint32_t set = ta.core().state().SetTimeOffset(ta.uuid(), wanted - HostMillis());
+  // libutee has a TA panic for most codes.
+  return set == code::kSuccess ? set : kStorageNoSpace;
 }
 
 }  // namespace

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// TeeState: what a VM's TEE has beside its running TAs: objects, the versions of TAs it has seen,
+// its clocks, and its keys. In a directory of the host, or in memory for as long as it runs.
+//
+// Threading: any thread, but for TakeStore(), which comes first and once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "ta/container/signed_ta.h"
+#include "ta/crypto/secret.h"
+#include "ta/storage/object_store.h"
+
+namespace vtee::ta {
+
+class TeeState : public VersionStore {
+ public:
+  static std::unique_ptr<TeeState> InMemory(std::uint64_t most_bytes);
+  // `key_file`: 32 bytes that the directory's root key is sealed with; made if it is not there.
+  // `vm` tells the VMs of a host apart: another one's directory is refused.
+  static Result<std::unique_ptr<TeeState>> OnDisk(const std::string& directory,
+                                                  const std::string& key_file, const tee::Uuid& vm,
+                                                  std::uint64_t most_bytes);
+
+  virtual std::unique_ptr<ObjectStore> TakeStore() = 0;
+  // What a TA's persistent time is ahead of the host's clock, in milliseconds. TEE codes.
+  virtual std::uint32_t GetTimeOffset(const tee::Uuid& ta, std::optional<std::int64_t>& millis) = 0;
+  virtual std::uint32_t SetTimeOffset(const tee::Uuid& ta, std::int64_t millis) = 0;
+
+  // The root of the keys that TAs and files of TAs get.
+  const SecretBytes& huk() const { return huk_; }
+  // gpd.tee.deviceID
+  const tee::Uuid& device_id() const { return device_id_; }
+
+ protected:
+  TeeState(SecretBytes huk, const tee::Uuid& device_id)
+      : huk_(std::move(huk)), device_id_(device_id) {}
+
+ private:
+  const SecretBytes huk_;
+  const tee::Uuid device_id_;
+};
+
+}  // namespace vtee::ta
