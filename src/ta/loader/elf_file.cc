@@ -13,6 +13,7 @@ namespace {
 constexpr std::uint64_t kPage = 0x1000;
 constexpr std::uint64_t kMostMemory = 64u << 20;
 constexpr std::size_t kMostModules = 64;
+constexpr std::size_t kMostTables = 64;  // of relocations; linkers make two or three
 
 Error Bad(const char* what) {
   return {ErrorCode::kInvalidArgument,
@@ -36,6 +37,7 @@ Result<ElfFile> ElfFile::Parse(std::vector<std::byte> bytes) {
   VTEE_TRY(file.ReadHeader());
   VTEE_TRY(file.ReadSegments());
   VTEE_TRY(file.ReadSections());
+  file.IndexSymbols();
   return file;
 }
 
@@ -137,7 +139,9 @@ Status ElfFile::ReadSections() {
       strings_offset_ = strings.sh_offset;
       strings_size_ = strings.sh_size;
     } else if (header.sh_type == SHT_RELA) {
-      if (header.sh_entsize != sizeof(Elf64_Rela)) return Bad("its relocations");
+      if (header.sh_entsize != sizeof(Elf64_Rela) || relocations_.size() == kMostTables) {
+        return Bad("its relocations");
+      }
       relocations_.push_back({header.sh_offset, header.sh_size / sizeof(Elf64_Rela)});
       relocation_count_ += relocations_.back().count;
     } else if (header.sh_type == SHT_DYNAMIC) {
@@ -194,15 +198,19 @@ std::optional<ElfSymbol> ElfFile::symbol(std::size_t index) const {
   return symbol;
 }
 
-std::optional<ElfSymbol> ElfFile::Find(std::string_view name) const {
-  std::optional<ElfSymbol> weak;
+void ElfFile::IndexSymbols() {
   for (std::size_t i = 1; i < symbol_count(); ++i) {
     const auto found = symbol(i);
-    if (!found || !found->defined || !found->global || found->name != name) continue;
-    if (!found->weak) return found;
-    if (!weak) weak = found;
+    if (!found || !found->defined || !found->global) continue;
+    const auto [place, fresh] = symbols_by_name_.try_emplace(found->name, i);
+    // The first of its kind, and a strong one before a weak one.
+    if (!fresh && !found->weak && symbol(place->second)->weak) place->second = i;
   }
-  return weak;
+}
+
+std::optional<ElfSymbol> ElfFile::Find(std::string_view name) const {
+  const auto found = symbols_by_name_.find(name);
+  return found == symbols_by_name_.end() ? std::nullopt : symbol(found->second);
 }
 
 ElfRelocation ElfFile::relocation(std::size_t index) const {

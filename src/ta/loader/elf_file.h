@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -98,6 +99,7 @@ class ElfFile {
   Status AddSegment(const ElfSegment& segment, bool readable);
   Status ReadSections();
   Status ReadDynamic(std::uint64_t offset, std::uint64_t size);
+  void IndexSymbols();
   std::optional<std::string_view> StringAt(std::uint64_t index) const;
 
   std::vector<std::byte> bytes_;
@@ -118,6 +120,9 @@ class ElfFile {
   std::size_t relocation_count_ = 0;
   std::string_view soname_;
   std::vector<tee::Uuid> needed_;
+  // Defined global symbols by name, weak ones where there is no other: a TA's file must not be able
+  // to make linking take the square of its size.
+  std::unordered_map<std::string_view, std::size_t> symbols_by_name_;
 };
 
 }  // namespace vtee::ta

@@ -132,6 +132,14 @@ TEST_F(Load, FindsSymbolsInLibraries) {
   EXPECT_EQ(WordAt(load() + TestElf::kInfo) >> 32 & 0xFFFF, 2u);
 }
 
+TEST_F(Load, PrefersStrongSymbolsToWeakOnes) {
+  TestElf elf(Uuid(1));
+  elf.Symbol(3, "twice", 0x1000, STB_WEAK);
+  elf.Symbol(4, "twice", 0x1008, STB_GLOBAL);
+  ASSERT_EQ(LoadMain(elf), 0u);
+  EXPECT_EQ(modules->Symbol(Uuid(1), "twice"), load() + 0x1008);
+}
+
 TEST_F(Load, ANeededLibraryThatIsNotThereIsItemNotFound) {
   TestElf elf(Uuid(1));
   elf.Needs(Uuid(2));
