@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/log.h"
 #include "ta/process/emulator_filter.h"
 #include "ta/process/spawn.h"
 
@@ -87,6 +88,13 @@ Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram&
   VTEE_ASSIGN_OR_RETURN(auto spawned, SpawnConfined(words, process->arena_.fd(), emulated));
   process->pid_ = spawned.pid;
   process->pidfd_ = std::move(spawned.pidfd);
+  if (!spawned.namespaces) {
+    LogGuest(LogLevel::kWarning, "ta.namespaces",
+             {{"what", "this host gives the processes of TAs no namespaces of their own"},
+              {"remedy",
+               "allow user namespaces to vteed's user (sysctl user.max_user_namespaces, "
+               "kernel.unprivileged_userns_clone); the filter of system calls holds"}});
+  }
   if (emulated) {
     const auto ready = [&] { return channel.turn.load(std::memory_order_acquire) == kCore; };
     VTEE_TRY(SuperviseStart(std::move(spawned.listener), process->pidfd_.get(), ready,
