@@ -295,6 +295,20 @@ class Verifier {
 
 }  // namespace
 
+std::optional<tee::Uuid> ClaimedUuid(std::span<const std::byte> file) {
+  FileReader reader(file);
+  SignedHeader header{};
+  std::span<const std::byte> skipped;
+  BootstrapHeader bootstrap{};
+  if (!reader.Take(header) || header.magic != kSignedMagic ||
+      header.image_type != static_cast<std::uint32_t>(ImageType::kBootstrap) ||
+      !reader.Take(header.hash_size, skipped) || !reader.Take(header.signature_size, skipped) ||
+      !reader.Take(bootstrap)) {
+    return std::nullopt;
+  }
+  return tee::Uuid{bootstrap.uuid};
+}
+
 Verdict<VerifiedTa> VerifySignedTa(std::span<const std::byte> file, const tee::Uuid& wanted,
                                    const TrustRoots& roots, const TaDecryptionKeys& keys,
                                    VersionStore& versions) {

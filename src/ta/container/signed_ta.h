@@ -49,6 +49,9 @@ struct VerifiedTa {
   std::string signer;             // fingerprint of the trusted key
 };
 
+// What a bootstrap file says that it is, before anything is verified. Nothing: it is no such file.
+std::optional<tee::Uuid> ClaimedUuid(std::span<const std::byte> file);
+
 // `wanted`: the UUID of the TA that is to run.
 Verdict<VerifiedTa> VerifySignedTa(std::span<const std::byte> file, const tee::Uuid& wanted,
                                    const TrustRoots& roots, const TaDecryptionKeys& keys,

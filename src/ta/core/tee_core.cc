@@ -9,10 +9,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "ta/core/guest_ta.h"
+#include "ta/pta/device_pta.h"
+#include "ta/pta/install_pta.h"
 #include "ta/pta/socket_pta.h"
 #include "ta/pta/system_pta.h"
 
@@ -70,6 +73,8 @@ TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
       starter_(options_.program),
       state_(std::move(state)),
       storage_(state_->TakeStore()) {
+  AddPseudoTa(kDevicePta, std::make_unique<DevicePta>(*this));
+  AddPseudoTa(kInstallPta, std::make_unique<InstallPta>(*this));
   AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
   AddPseudoTa(kSocketPta, std::make_unique<SocketPta>());
 }
@@ -349,9 +354,80 @@ TaDecryptionKeys TeeCore::TaKeys() const {
   return keys;
 }
 
+Verdict<VerifiedTa> TeeCore::Verify(std::span<const std::byte> file, const tee::Uuid& uuid) {
+  return VerifySignedTa(file, uuid, options_.roots, TaKeys(), *state_);
+}
+
+std::vector<tee::Uuid> TeeCore::FolderTasWith(std::uint32_t flags) {
+  std::set<tee::Uuid> found;
+  for (const std::string& folder : options_.ta_folders) {
+    std::error_code failed;
+    for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
+         at.increment(failed)) {
+      tee::Uuid uuid;
+      const std::filesystem::path& path = at->path();
+      if (path.extension() != ".ta" || !tee::ParseUuid(path.stem().native(), uuid)) continue;
+      const auto file = ReadFromFolders(uuid);
+      if (!file) continue;
+      auto verdict = Verify(*file, uuid);
+      if (!verdict.ok()) continue;
+      const auto image = ElfFile::Parse(std::move(verdict.value().image));
+      const auto head = image.ok() ? ReadTaHead(*image) : std::nullopt;
+      if (head && (head->flags & flags) != 0) found.insert(uuid);
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
+namespace {
+
+// No TA has this namespace: the pseudo-TA goes before a TA of its UUID.
+ObjectKey InstalledKey(const tee::Uuid& uuid) {
+  const auto bytes = std::as_bytes(std::span(uuid.octets));
+  ObjectKey key;
+  key.ta = kInstallPta;
+  key.id.assign(bytes.begin(), bytes.end());
+  return key;
+}
+
+}  // namespace
+
+std::uint32_t TeeCore::InstallTa(std::span<const std::byte> file) {
+  const auto uuid = ClaimedUuid(file);
+  if (!uuid) return tee::code::kSecurity;
+  const auto checked = CheckRefusal(*uuid, Verify(file, *uuid));
+  if (const auto* failure = std::get_if<LoadFailure>(&checked)) return failure->code;
+  return storage_.store().Create(InstalledKey(*uuid), {}, file, true);
+}
+
+std::optional<std::vector<std::byte>> TeeCore::ReadInstalled(const tee::Uuid& uuid) {
+  const ObjectKey key = InstalledKey(uuid);
+  ObjectRecord record;
+  if (storage_.store().Load(key, record) != tee::code::kSuccess || record.size > kMostTaFile) {
+    return std::nullopt;
+  }
+  std::vector<std::byte> file(record.size);
+  std::uint64_t got = 0;
+  if (storage_.store().Read(key, 0, file, got) != tee::code::kSuccess || got != file.size()) {
+    return std::nullopt;
+  }
+  return file;
+}
+
+std::variant<std::vector<std::byte>, LoadFailure> TeeCore::CheckRefusal(
+    const tee::Uuid& uuid, Verdict<VerifiedTa> verdict) const {
+  if (verdict.ok()) return std::move(verdict.value().image);
+  const Refusal& refusal = verdict.refusal();
+  LogGuest(
+      LogLevel::kWarning, "ta.refused",
+      {{"ta", tee::ToString(uuid)}, {"fault", ToString(refusal.fault)}, {"why", refusal.message}});
+  return LoadFailure{refusal.code(), refusal.message};
+}
+
 std::variant<std::vector<std::byte>, LoadFailure> TeeCore::Fetch(Call& call,
                                                                  const tee::Uuid& uuid) {
-  auto file = ReadFromFolders(uuid);
+  auto file = ReadInstalled(uuid);
+  if (!file) file = ReadFromFolders(uuid);
   if (!file && options_.guest_tas) {
     auto asked = AskGuestForTa(call.context, uuid);
     if (const auto* failure = std::get_if<LoadFailure>(&asked)) return *failure;
@@ -360,13 +436,7 @@ std::variant<std::vector<std::byte>, LoadFailure> TeeCore::Fetch(Call& call,
   if (!file) {
     return LoadFailure{tee::code::kItemNotFound, "there is no such TA: " + tee::ToString(uuid)};
   }
-  auto verdict = VerifySignedTa(*file, uuid, options_.roots, TaKeys(), *state_);
-  if (verdict.ok()) return std::move(verdict.value().image);
-  const Refusal& refusal = verdict.refusal();
-  LogGuest(
-      LogLevel::kWarning, "ta.refused",
-      {{"ta", tee::ToString(uuid)}, {"fault", ToString(refusal.fault)}, {"why", refusal.message}});
-  return LoadFailure{refusal.code(), refusal.message};
+  return CheckRefusal(uuid, Verify(*file, uuid));
 }
 
 }  // namespace vtee::ta

@@ -69,6 +69,10 @@ class TeeCore {
   TeeState& state() { return *state_; }
   // The verified image of a TA or library; the source of every load.
   std::variant<std::vector<std::byte>, LoadFailure> Fetch(Call& call, const tee::Uuid& uuid);
+  // Keeps a TA's signed file in the VM's storage; TEE codes, SECURITY for what would not be run.
+  std::uint32_t InstallTa(std::span<const std::byte> file);
+  // Those TAs in the host's folders that have one of these flags, verified.
+  std::vector<tee::Uuid> FolderTasWith(std::uint32_t flags);
   std::chrono::steady_clock::time_point started() const { return started_; }
 
  private:
@@ -100,7 +104,11 @@ class TeeCore {
   std::uint32_t NewSessionId();
   bool WouldWaitForItself(const Call& call, const TaInstance& instance) const;
   TaDecryptionKeys TaKeys() const;
+  Verdict<VerifiedTa> Verify(std::span<const std::byte> file, const tee::Uuid& uuid);
   std::optional<std::vector<std::byte>> ReadFromFolders(const tee::Uuid& uuid) const;
+  std::optional<std::vector<std::byte>> ReadInstalled(const tee::Uuid& uuid);
+  std::variant<std::vector<std::byte>, LoadFailure> CheckRefusal(const tee::Uuid& uuid,
+                                                                 Verdict<VerifiedTa> verdict) const;
 
   const TeeOptions options_;
   RunnerStarter starter_;  // outlives the processes it has started

@@ -128,21 +128,38 @@ std::optional<LoadFailure> Modules::Place(const tee::Uuid& uuid, ElfFile file) {
   return std::nullopt;
 }
 
-std::optional<LoadFailure> Modules::ReadHead(const tee::Uuid& uuid) {
-  const Module& main = modules_.front();
-  const auto symbol = main.file.Find("ta_head");
-  const auto bytes = main.file.FileBytesAt(symbol ? symbol->value : 0, sizeof(RawHead));
-  if (!bytes) return Malformed("it has no ta_head; is it a library?");
+namespace {
+
+std::optional<RawHead> ReadRawHead(const ElfFile& file) {
+  // Old TAs have no such symbol, and the head at their beginning.
+  const auto symbol = file.Find("ta_head");
+  const auto bytes = file.FileBytesAt(symbol ? symbol->value : 0, sizeof(RawHead));
+  if (!bytes) return std::nullopt;
   RawHead raw;
   std::memcpy(&raw, bytes->data(), sizeof(raw));
-  head_ = {FromTeeUuid(raw.uuid), raw.stack_size, raw.flags};
+  return raw;
+}
+
+}  // namespace
+
+std::optional<TaHead> ReadTaHead(const ElfFile& file) {
+  const auto raw = ReadRawHead(file);
+  if (!raw) return std::nullopt;
+  return TaHead{FromTeeUuid(raw->uuid), raw->stack_size, raw->flags};
+}
+
+std::optional<LoadFailure> Modules::ReadHead(const tee::Uuid& uuid) {
+  const Module& main = modules_.front();
+  const auto raw = ReadRawHead(main.file);
+  if (!raw) return Malformed("it has no ta_head; is it a library?");
+  head_ = {FromTeeUuid(raw->uuid), raw->stack_size, raw->flags};
   if (head_.uuid != uuid) {
     return LoadFailure{tee::code::kSecurity, "the TA's image says that it is " +
                                                  tee::ToString(head_.uuid) + ", not " +
                                                  tee::ToString(uuid)};
   }
   constexpr std::uint64_t kNoOldEntry = ~std::uint64_t{0};
-  const std::uint64_t entry = raw.old_entry == kNoOldEntry ? main.file.entry() : raw.old_entry;
+  const std::uint64_t entry = raw->old_entry == kNoOldEntry ? main.file.entry() : raw->old_entry;
   if (entry == 0 || !main.file.InSegment(entry, 4)) return Malformed("it has no entry point");
   entry_ = main.load + entry;
   return std::nullopt;

@@ -33,6 +33,9 @@ struct TaHead {
   std::uint32_t flags = 0;
 };
 
+// Nothing: it is no TA.
+std::optional<TaHead> ReadTaHead(const ElfFile& file);
+
 class Modules {
  public:
   // The verified image of a module, or why there is none.
