@@ -202,9 +202,10 @@ void TestStepper::HandleSyscall(pid_t tid) {
   const bool loader =
       info.instruction_pointer >= loader_begin_ && info.instruction_pointer < loader_end_;
   const bool counted =
-      !reached_ && info.op == PTRACE_SYSCALL_INFO_ENTRY && loader_end_ != 0 && !loader;
+      !reached_ && !leaving_ && info.op == PTRACE_SYSCALL_INFO_ENTRY && loader_end_ != 0 && !loader;
   if (!counted) return GoOn(tid);
   steps_.push_back(static_cast<long>(info.entry.nr));
+  leaving_ = info.entry.nr == SYS_exit_group;
   if (steps_.size() != plan_.at) return GoOn(tid);
   Act(tid, {steps_.back(), info.entry.args[1]});
 }

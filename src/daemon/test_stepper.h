@@ -81,6 +81,8 @@ class TestStepper {
   int error_ = 0;
   bool reached_ = false;
   bool stopping_ = false;
+  // exit_group() has begun: a signal to what other threads still do changes nothing.
+  bool leaving_ = false;
 };
 
 }  // namespace vtee::daemon

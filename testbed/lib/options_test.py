@@ -22,7 +22,7 @@ class OptionsTest(unittest.TestCase):
         self.assertEqual((found.vms, found.vcpus, found.backend), (1, 1, "host"))
 
     def test_backend_follows_the_host(self):
-        self.assertEqual(parse("--host", "no-el3").backend, "user")
+        self.assertEqual(parse("--host", "no-el3").backend, "user,keys=development")
         self.assertEqual(parse("--host", "no-el3", "--backend", "none").backend, "none")
 
     def test_host_memory_follows_the_guests(self):
