@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -20,6 +21,7 @@
 #include "base/adaptive_spin.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/file_bytes.h"
 #include "base/futex.h"
 #include "base/result.h"
 #include "base/socket.h"
@@ -272,6 +274,35 @@ TEST(AdaptiveSpinTest, SpinsUntilDoneOrTheDeadline) {
   EXPECT_FALSE(SpinUntil(deadline, [] { return false; }));
   EXPECT_GE(MonotonicNanos(), deadline);
   EXPECT_TRUE(SpinUntil(0, [] { return true; })) << "looks at least once";
+}
+
+// A pipe holds 64 KiB, so that reads and writes of more come in pieces.
+TEST(FileBytesTest, PiecesAreJoinedUntilTheEnd) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd reader(ends[0]);
+  UniqueFd writer(ends[1]);
+  std::vector<std::byte> sent(300'000, std::byte{7});
+  bool written = false;
+  std::thread sender([&] {
+    written = WriteFully(writer.get(), sent);
+    writer = UniqueFd();
+  });
+  std::vector<std::byte> got(250'000);
+  EXPECT_EQ(ReadFully(reader.get(), got), 250'000u);
+  EXPECT_TRUE(std::equal(got.begin(), got.end(), sent.begin()));
+  EXPECT_EQ(ReadFully(reader.get(), got), 50'000u) << "the file ends before the room does";
+  sender.join();
+  EXPECT_TRUE(written);
+  EXPECT_EQ(ReadFully(reader.get(), got), 0u);
+}
+
+TEST(FileBytesTest, FailuresLeaveErrno) {
+  std::array<std::byte, 1> bytes{};
+  EXPECT_EQ(ReadFully(-1, bytes), std::nullopt);
+  EXPECT_EQ(errno, EBADF);
+  EXPECT_FALSE(WriteFully(-1, bytes));
+  EXPECT_EQ(errno, EBADF);
 }
 
 class SocketTest : public testing::Test {

@@ -5,13 +5,13 @@
 #include <fmt/format.h>
 #include <libfdt.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 
+#include "base/file_bytes.h"
 #include "base/unique_fd.h"
 
 namespace vtee::cli {
@@ -34,15 +34,9 @@ Result<std::vector<std::byte>> ReadFile(const std::string& path) {
                              DeviceTree::kMaxBytes >> 20)};
   }
   std::vector<std::byte> bytes(static_cast<std::size_t>(status.st_size));
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = read(fd.get(), bytes.data() + done, bytes.size() - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoError(errno, "cannot read the device tree " + path);
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  bytes.resize(done);
+  const auto size = ReadFully(fd.get(), bytes);
+  if (!size) return ErrnoError(errno, "cannot read the device tree " + path);
+  bytes.resize(*size);
   return bytes;
 }
 
@@ -87,12 +81,8 @@ Status DeviceTree::Save(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd) return ErrnoError(errno, "cannot create " + path);
   const std::size_t size = fdt_totalsize(blob_.data());
-  std::size_t done = 0;
-  while (done < size) {
-    const ssize_t put = write(fd.get(), blob_.data() + done, size - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return ErrnoError(errno, "cannot write " + path);
-    done += static_cast<std::size_t>(put);
+  if (!WriteFully(fd.get(), std::span(blob_).first(size))) {
+    return ErrnoError(errno, "cannot write " + path);
   }
   return {};
 }

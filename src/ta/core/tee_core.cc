@@ -5,12 +5,12 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
 
+#include "base/file_bytes.h"
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "ta/core/guest_ta.h"
@@ -334,13 +334,7 @@ std::optional<std::vector<std::byte>> TeeCore::ReadFromFolders(const tee::Uuid& 
       continue;
     }
     std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
-    std::size_t have = 0;
-    while (have < bytes.size()) {
-      const ssize_t got = read(fd.get(), bytes.data() + have, bytes.size() - have);
-      if (got <= 0) break;
-      have += static_cast<std::size_t>(got);
-    }
-    bytes.resize(have);
+    bytes.resize(ReadFully(fd.get(), bytes).value_or(0));
     return bytes;
   }
   return std::nullopt;

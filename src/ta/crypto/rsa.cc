@@ -122,6 +122,50 @@ void StripNumber(SecretBytes& out) {
   out.erase(out.begin(), first);
 }
 
+// One direction of EVP's encryption.
+struct Direction {
+  bool private_half;
+  int (*init)(EVP_PKEY_CTX*);
+  int (*run)(EVP_PKEY_CTX*, unsigned char* out, std::size_t* written, const unsigned char* in,
+             std::size_t size);
+};
+constexpr Direction kEncrypt{false, EVP_PKEY_encrypt_init, EVP_PKEY_encrypt};
+constexpr Direction kDecrypt{true, EVP_PKEY_decrypt_init, EVP_PKEY_decrypt};
+
+std::uint32_t Convert(const Direction& direction, std::uint32_t algorithm, const CryptoObject& key,
+                      Attributes params, ConstBytes in, SecretBytes& out) {
+  const auto scheme = RsaSchemeOf(algorithm);
+  const std::size_t size = ModulusBytes(key);
+  if (!scheme || scheme->signs) return code::kBadParameters;
+  const bool plain = scheme->padding == Padding::kNone;
+  if (plain) in = WithoutExcess(in, size);
+  if (in.size() > size) return code::kBadParameters;
+  const PkeyPtr pkey = MakeKey(key, direction.private_half);
+  const PkeyContextPtr context(pkey ? EVP_PKEY_CTX_new(pkey.get(), nullptr) : nullptr);
+  // A ciphertext is a number, too.
+  const SecretBytes padded = plain || direction.private_half ? PadNumber(in, size) : Secret(in);
+  out.resize(size);
+  std::size_t written = size;
+  const bool ok = context && direction.init(context.get()) == 1 &&
+                  SetEncryption(context.get(), *scheme, params) &&
+                  direction.run(context.get(), Out(out), &written, In(padded), padded.size()) == 1;
+  if (!ok) return code::kBadParameters;
+  out.resize(written);
+  if (plain) StripNumber(out);
+  return code::kSuccess;
+}
+
+// The scheme of a signature over `data`, which is the digest where the scheme names one.
+std::optional<RsaScheme> SignatureScheme(std::uint32_t algorithm, ConstBytes data) {
+  const auto scheme = RsaSchemeOf(algorithm);
+  if (!scheme || !scheme->signs) return std::nullopt;
+  if (scheme->digest != nullptr &&
+      data.size() != static_cast<std::size_t>(EVP_MD_get_size(scheme->digest))) {
+    return std::nullopt;
+  }
+  return scheme;
+}
+
 }  // namespace
 
 std::optional<RsaScheme> RsaSchemeOf(std::uint32_t algorithm) {
@@ -152,57 +196,18 @@ std::optional<RsaScheme> RsaSchemeOf(std::uint32_t algorithm) {
 
 std::uint32_t RsaEncrypt(std::uint32_t algorithm, const CryptoObject& key, Attributes params,
                          ConstBytes in, SecretBytes& out) {
-  const auto scheme = RsaSchemeOf(algorithm);
-  const std::size_t size = ModulusBytes(key);
-  if (!scheme || scheme->signs) return code::kBadParameters;
-  if (scheme->padding == Padding::kNone) in = WithoutExcess(in, size);
-  if (in.size() > size) return code::kBadParameters;
-  const PkeyPtr pkey = MakeKey(key, false);
-  const PkeyContextPtr context(pkey ? EVP_PKEY_CTX_new(pkey.get(), nullptr) : nullptr);
-  const bool plain = scheme->padding == Padding::kNone;
-  const SecretBytes padded = plain ? PadNumber(in, size) : Secret(in);
-  out.resize(size);
-  std::size_t written = size;
-  const bool ok =
-      context && EVP_PKEY_encrypt_init(context.get()) == 1 &&
-      SetEncryption(context.get(), *scheme, params) &&
-      EVP_PKEY_encrypt(context.get(), Out(out), &written, In(padded), padded.size()) == 1;
-  if (!ok) return code::kBadParameters;
-  out.resize(written);
-  if (plain) StripNumber(out);
-  return code::kSuccess;
+  return Convert(kEncrypt, algorithm, key, params, in, out);
 }
 
 std::uint32_t RsaDecrypt(std::uint32_t algorithm, const CryptoObject& key, Attributes params,
                          ConstBytes in, SecretBytes& out) {
-  const auto scheme = RsaSchemeOf(algorithm);
-  const std::size_t size = ModulusBytes(key);
-  if (!scheme || scheme->signs) return code::kBadParameters;
-  if (scheme->padding == Padding::kNone) in = WithoutExcess(in, size);
-  if (in.size() > size) return code::kBadParameters;
-  const PkeyPtr pkey = MakeKey(key, true);
-  const PkeyContextPtr context(pkey ? EVP_PKEY_CTX_new(pkey.get(), nullptr) : nullptr);
-  const SecretBytes padded = PadNumber(in, size);
-  out.resize(size);
-  std::size_t written = size;
-  const bool ok =
-      context && EVP_PKEY_decrypt_init(context.get()) == 1 &&
-      SetEncryption(context.get(), *scheme, params) &&
-      EVP_PKEY_decrypt(context.get(), Out(out), &written, In(padded), padded.size()) == 1;
-  if (!ok) return code::kBadParameters;
-  out.resize(written);
-  if (scheme->padding == Padding::kNone) StripNumber(out);
-  return code::kSuccess;
+  return Convert(kDecrypt, algorithm, key, params, in, out);
 }
 
 std::uint32_t RsaSign(std::uint32_t algorithm, const CryptoObject& key, Attributes params,
                       ConstBytes in, SecretBytes& out) {
-  const auto scheme = RsaSchemeOf(algorithm);
-  if (!scheme || !scheme->signs) return code::kBadParameters;
-  if (scheme->digest != nullptr &&
-      in.size() != static_cast<std::size_t>(EVP_MD_get_size(scheme->digest))) {
-    return code::kBadParameters;
-  }
+  const auto scheme = SignatureScheme(algorithm, in);
+  if (!scheme) return code::kBadParameters;
   const PkeyPtr pkey = MakeKey(key, true);
   const PkeyContextPtr context(pkey ? EVP_PKEY_CTX_new(pkey.get(), nullptr) : nullptr);
   out.resize(ModulusBytes(key));
@@ -217,12 +222,8 @@ std::uint32_t RsaSign(std::uint32_t algorithm, const CryptoObject& key, Attribut
 
 std::uint32_t RsaVerify(std::uint32_t algorithm, const CryptoObject& key, Attributes params,
                         ConstBytes data, ConstBytes signature) {
-  const auto scheme = RsaSchemeOf(algorithm);
-  if (!scheme || !scheme->signs) return code::kBadParameters;
-  if (scheme->digest != nullptr &&
-      data.size() != static_cast<std::size_t>(EVP_MD_get_size(scheme->digest))) {
-    return code::kBadParameters;
-  }
+  const auto scheme = SignatureScheme(algorithm, data);
+  if (!scheme) return code::kBadParameters;
   const PkeyPtr pkey = MakeKey(key, false);
   const PkeyContextPtr context(pkey ? EVP_PKEY_CTX_new(pkey.get(), nullptr) : nullptr);
   if (!context || EVP_PKEY_verify_init(context.get()) != 1 ||

@@ -3,12 +3,14 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/file_bytes.h"
 #include "base/unique_fd.h"
 
 namespace vtee::ta {
@@ -17,12 +19,7 @@ namespace {
 constexpr mode_t kOwnerOnly = 0600;
 
 Status WriteAll(int fd, ConstBytes bytes, const std::string& name) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return ErrnoError(errno, "cannot write " + name);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+  if (!WriteFully(fd, bytes)) return ErrnoError(errno, "cannot write " + name);
   return {};
 }
 
@@ -35,18 +32,12 @@ std::string ParentOf(const std::string& path) {
 
 Result<SecretBytes> ReadToEnd(int fd, const std::string& name) {
   SecretBytes bytes(kMostFileBytes + 1);
-  std::size_t size = 0;
-  while (size < bytes.size()) {
-    const ssize_t got = ::read(fd, bytes.data() + size, bytes.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoError(errno, "cannot read " + name);
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  if (size > kMostFileBytes) {
+  const auto size = ReadFully(fd, bytes);
+  if (!size) return ErrnoError(errno, "cannot read " + name);
+  if (*size > kMostFileBytes) {
     return Error{ErrorCode::kInvalidArgument, name + " is too large to be what it should be"};
   }
-  bytes.resize(size);
+  bytes.resize(*size);
   return bytes;
 }
 

@@ -34,6 +34,10 @@ constexpr const char* kFindObject =
 constexpr const char* kListObjects =
     "SELECT owner, name_index, number, epoch, charge, name, record FROM objects WHERE owner = ?";
 
+// The sealed parts of a row, in RowContext().
+constexpr char kName = 'N';
+constexpr char kRecord = 'R';
+
 bool TakeRow(const Statement& use, ObjectRow& row) {
   row.number = use.Unsigned(2);
   row.epoch = use.Unsigned(3);
@@ -112,18 +116,8 @@ Digest StoreRows::HashOfValue(char table, ConstBytes key, std::int64_t value) co
   return Hmac(keys_.row, Encoder(table).U64(static_cast<std::uint64_t>(value)).Bytes(key).bytes());
 }
 
-SecretBytes StoreRows::NameContext(const ObjectRow& row) const {
-  return Encoder('N')
-      .Bytes(std::as_bytes(std::span(vm_.octets)))
-      .U64(row.number)
-      .U64(row.epoch)
-      .Bytes(row.place.owner)
-      .Bytes(row.place.name)
-      .bytes();
-}
-
-SecretBytes StoreRows::RecordContext(const ObjectRow& row) const {
-  return Encoder('R')
+SecretBytes StoreRows::RowContext(char part, const ObjectRow& row) const {
+  return Encoder(part)
       .Bytes(std::as_bytes(std::span(vm_.octets)))
       .U64(row.number)
       .U64(row.epoch)
@@ -146,7 +140,7 @@ std::uint32_t StoreRows::Find(const ObjectPlace& place, ObjectRow& row) {
 
 std::uint32_t StoreRows::OpenRecord(const ObjectRow& row, ObjectRecord& record) {
   SecretBytes plain;
-  if (!Unseal(keys_.DataKey(row.number, row.epoch), RecordContext(row), row.record, plain)) {
+  if (!Unseal(keys_.DataKey(row.number, row.epoch), RowContext(kRecord, row), row.record, plain)) {
     return kCorruptObject;
   }
   Decoder decoder(plain);
@@ -167,8 +161,8 @@ std::uint32_t StoreRows::Insert(ObjectRow& row, const ObjectId& id, const Object
   std::copy(id.begin(), id.end(), name.begin() + 1);
   const SecretBytes plain =
       Encoder().U32(record.usage).U64(record.size).Bytes(record.object).bytes();
-  if (!Seal(key, NameContext(row), name, row.name) ||
-      !Seal(key, RecordContext(row), plain, row.record)) {
+  if (!Seal(key, RowContext(kName, row), name, row.name) ||
+      !Seal(key, RowContext(kRecord, row), plain, row.record)) {
     return code::kStorageNotAvailable;
   }
   Statement use = database_.Use(
@@ -195,7 +189,7 @@ std::uint32_t StoreRows::List(const Digest& owner, std::vector<ObjectId>& ids) {
     ObjectRow row;
     SecretBytes name;
     if (!TakeRow(use, row) ||
-        !Unseal(keys_.DataKey(row.number, row.epoch), NameContext(row), row.name, name) ||
+        !Unseal(keys_.DataKey(row.number, row.epoch), RowContext(kName, row), row.name, name) ||
         name.empty() || std::to_integer<std::size_t>(name[0]) >= name.size()) {
       return kCorruptObject;
     }

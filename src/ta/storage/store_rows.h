@@ -78,8 +78,7 @@ class StoreRows {
   Digest HashOf(const ObjectRow& row) const;
   Digest HashOfBlock(std::uint64_t place, std::uint64_t epoch, ConstBytes seal) const;
   Digest HashOfValue(char table, ConstBytes key, std::int64_t value) const;
-  SecretBytes NameContext(const ObjectRow& row) const;
-  SecretBytes RecordContext(const ObjectRow& row) const;
+  SecretBytes RowContext(char part, const ObjectRow& row) const;
   SecretBytes BlockContext(std::uint64_t place, std::uint64_t epoch) const;
   std::uint32_t ForgetBlock(std::uint64_t place, StoreState& state);
   std::uint32_t SumObjects(StoreState& state);
