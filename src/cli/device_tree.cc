@@ -40,6 +40,24 @@ Result<std::vector<std::byte>> ReadFile(const std::string& path) {
   return bytes;
 }
 
+// libfdt 1.6 adds a property's length to its place unchecked, and so turns in a circle in a tree
+// where that sum goes back: fdt_check_full() would not return.
+int CheckWalkEnds(const void* tree) {
+  for (int offset = 0, next = 0;; offset = next) {
+    const std::uint32_t tag = fdt_next_tag(tree, offset, &next);
+    if (tag == FDT_END || next < 0) return 0;  // fdt_check_full() says whether that is right
+    if (next <= offset) return -FDT_ERR_BADSTRUCTURE;
+  }
+}
+
+int CheckTree(std::span<const std::byte> bytes) {
+  if (bytes.size() < sizeof(fdt_header)) return -FDT_ERR_TRUNCATED;
+  if (const int wrong = fdt_check_header(bytes.data()); wrong != 0) return wrong;
+  if (bytes.size() < fdt_totalsize(bytes.data())) return -FDT_ERR_TRUNCATED;
+  if (const int wrong = CheckWalkEnds(bytes.data()); wrong != 0) return wrong;
+  return fdt_check_full(bytes.data(), bytes.size());
+}
+
 }  // namespace
 
 Error DeviceTree::Trouble(int fdt_error, const std::string& doing) const {
@@ -63,8 +81,7 @@ Result<DeviceTree> DeviceTree::FromBytes(std::span<const std::byte> bytes, std::
                     "it with dtc",
                     origin, fdt_version(bytes.data()), kFdtVersion)};
   }
-  const int wrong = whole_header ? fdt_check_full(bytes.data(), bytes.size()) : -FDT_ERR_TRUNCATED;
-  if (wrong != 0) {
+  if (const int wrong = CheckTree(bytes); wrong != 0) {
     return Error{ErrorCode::kInvalidArgument,
                  fmt::format("{} is not a usable device tree ({}); make it with dtc", origin,
                              fdt_strerror(wrong))};

@@ -67,6 +67,19 @@ TEST(DeviceTreeTest, RefusesOldFormats) {
   }
 }
 
+TEST(DeviceTreeTest, RefusesPropertiesThatLeadBack) {
+  for (const std::int32_t length : {-4, -8, -11, -12, -16, -64, INT32_MIN, INT32_MAX}) {
+    std::vector<std::byte> circle = TestTree().Virt().Finish();
+    struct fdt_property* property = fdt_get_property_w(
+        circle.data(), fdt_path_offset(circle.data(), "/timer"), "interrupts", nullptr);
+    ASSERT_NE(property, nullptr);
+    property->len = cpu_to_fdt32(static_cast<std::uint32_t>(length));
+    const auto tree = DeviceTree::FromBytes(circle, "circle.dtb");
+    ASSERT_FALSE(tree.ok()) << length;
+    EXPECT_THAT(tree.error().message, HasSubstr("circle.dtb is not a usable"));
+  }
+}
+
 TEST(DeviceTreeTest, MissingFileIsASentence) {
   const auto tree = DeviceTree::Load("/nonexistent/x.dtb");
   ASSERT_FALSE(tree.ok());

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -23,11 +23,11 @@ class Memory : public MemorySource {
  public:
   explicit Memory(std::size_t size) : bytes(size) {}
   bool Read(std::uint64_t offset, std::span<std::byte> out) const override {
-    std::memcpy(out.data(), bytes.data() + offset, out.size());
+    std::ranges::copy(std::span(bytes).subspan(offset, out.size()), out.begin());
     return true;
   }
   bool Write(std::uint64_t offset, std::span<const std::byte> in) const override {
-    std::memcpy(bytes.data() + offset, in.data(), in.size());
+    std::ranges::copy(in, bytes.begin() + static_cast<std::ptrdiff_t>(offset));
     return true;
   }
   mutable std::vector<std::byte> bytes;
