@@ -191,6 +191,7 @@ std::optional<std::uint32_t> TaInstance::Run(runner::Request request) {
     if (!process_->Exchange(request)) {
       LogGuest(LogLevel::kWarning, "ta.died",
                {{"ta", tee::ToString(uuid_)},
+                {"end", process_->DescribeEnd()},
                 {"remedy",
                  "its process has ended or was killed (a system call of its own, memory "
                  "or time limits); see the kernel's log"}});

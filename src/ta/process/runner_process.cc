@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "base/clock.h"
 #include "base/futex.h"
@@ -127,6 +128,19 @@ void RunnerProcess::Kill() {
   dead_.store(true, std::memory_order_release);
   if (pidfd_.valid()) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
   FutexWakeShared(arena_.channel().turn, 1);
+}
+
+std::string RunnerProcess::DescribeEnd() const {
+  siginfo_t info{};
+  if (pid_ <= 0 ||
+      waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+      info.si_pid == 0) {
+    return "not ended";
+  }
+  if (info.si_code == CLD_EXITED) return "status " + std::to_string(info.si_status);
+  const char* name = sigdescr_np(info.si_status);
+  return "signal " + std::to_string(info.si_status) +
+         (name != nullptr ? std::string(" (") + name + ")" : "");
 }
 
 bool RunnerProcess::HasEnded() {

@@ -49,6 +49,8 @@ class RunnerProcess {
   // Ends the process; a running Exchange() returns false soon. It can not be used any more.
   void Kill();
   bool dead() const { return dead_.load(std::memory_order_acquire); }
+  // For people: "signal 11 (Segmentation fault)", "status 1", "not ended".
+  std::string DescribeEnd() const;
 
  private:
   explicit RunnerProcess(Arena arena) : arena_(std::move(arena)) {}
