@@ -36,12 +36,15 @@ Error Unusable(const std::string& program, const char* why) {
   return Error{ErrorCode::kUnsupported, fmt::format("{} {}", program, why)};
 }
 
+bool ReadElf64(int fd, Elf64_Ehdr& header) {
+  return ReadAt(fd, 0, &header, sizeof header) &&
+         std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
+         header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_ident[EI_DATA] == ELFDATA2LSB;
+}
+
 Status CheckElf(const std::string& program, int fd) {
   Elf64_Ehdr header{};
-  const bool elf64 = ReadAt(fd, 0, &header, sizeof header) &&
-                     header.e_ident[EI_CLASS] == ELFCLASS64 &&
-                     header.e_ident[EI_DATA] == ELFDATA2LSB;
-  if (!elf64 || header.e_machine != kOwnMachine) {
+  if (!ReadElf64(fd, header) || header.e_machine != kOwnMachine) {
     return Unusable(program,
                     "is built for another architecture than vtee; use a build for this machine");
   }
@@ -112,6 +115,13 @@ Status CheckPreloadable(const std::string& program) {
     return CheckElf(program, fd.get());
   }
   return Unusable(program, "is neither an ELF program nor a script");
+}
+
+bool NeedsArm64Emulator(const std::string& program) {
+  const UniqueFd fd(open(program.c_str(), O_RDONLY | O_CLOEXEC));
+  Elf64_Ehdr header{};
+  return fd && ReadElf64(fd.get(), header) && header.e_machine == EM_AARCH64 &&
+         kOwnMachine != EM_AARCH64;
 }
 
 }  // namespace vtee::cli

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Finding a program, and whether the shim can be preloaded into it.
+// Finding a program, whether the shim can be preloaded into it, and whether it needs an emulator.
 //
 // The dynamic loader ignores LD_PRELOAD for static programs and for those that gain privileges.
 // Scripts are allowed: the environment reaches whatever they start. Any thread.
@@ -18,5 +18,8 @@ Result<std::string> FindProgram(const std::string& program, const std::string& p
 // Fails with a sentence when the shim, built for this vtee's own architecture, cannot be
 // preloaded into the program.
 Status CheckPreloadable(const std::string& program);
+
+// An AArch64 program, and this is another machine.
+bool NeedsArm64Emulator(const std::string& program);
 
 }  // namespace vtee::cli

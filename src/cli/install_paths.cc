@@ -64,6 +64,24 @@ Result<std::string> LocateShim(const std::string& given, const std::string& fold
   return shim;
 }
 
+Result<std::string> LocateTeec(const std::string& folder) {
+  const std::vector<std::string> places = {folder + "/" VTEE_LIBDIR "/vtee",
+                                           folder + "/../lib/vtee", folder + "/../teec"};
+  std::string found;
+  for (const char* machine : {"", "/aarch64"}) {
+    std::vector<std::string> candidates;
+    candidates.reserve(places.size());
+    for (const std::string& place : places) candidates.push_back(place + machine + "/libteec.so.2");
+    const auto library = FirstOf(candidates, R_OK, "");
+    if (!library.ok()) continue;
+    if (!found.empty()) found += ":";
+    found += fs::path(library.value()).parent_path().string();
+  }
+  if (!found.empty()) return found;
+  return Error{ErrorCode::kNotFound,
+               fmt::format("libteec.so.2 is not in {}; install vtee whole", places.front())};
+}
+
 std::string OwnFolder() {
   std::error_code wrong;
   const fs::path self = fs::read_symlink("/proc/self/exe", wrong);

@@ -14,6 +14,10 @@ namespace vtee::cli {
 Result<std::string> LocateVteed(const std::string& given, const std::string& folder);
 Result<std::string> LocateShim(const std::string& given, const std::string& folder);
 
+// The folders with libteec.so.2, for this machine and, on another than arm64, for arm64 programs:
+// a value for LD_LIBRARY_PATH, since the loader passes over libraries for another machine.
+Result<std::string> LocateTeec(const std::string& folder);
+
 // The folder of the running program.
 std::string OwnFolder();
 

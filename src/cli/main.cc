@@ -9,17 +9,23 @@
 #include "cli/options.h"
 #include "cli/run_command.h"
 #include "cli/supervisor.h"
+#include "cli/ta_run_command.h"
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   const vtee::cli::Options options = vtee::cli::ParseOptions(arguments);
-  if (!options.run) return options.exit_status;
-
   const char* path = std::getenv("PATH");
   const vtee::cli::Surroundings surroundings = {
       [] { return vtee::cli::CheckHost(); }, vtee::cli::OwnFolder(),
       path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin"};
-  const vtee::cli::RunOutcome outcome = vtee::cli::RunCommand(*options.run, surroundings);
+  vtee::cli::RunOutcome outcome;
+  if (options.run) {
+    outcome = vtee::cli::RunCommand(*options.run, surroundings);
+  } else if (options.ta_run) {
+    outcome = vtee::cli::TaRunCommand(*options.ta_run, surroundings);
+  } else {
+    return options.exit_status;
+  }
   if (outcome.vmm_ran) vtee::cli::EndLike(outcome.wait_status);
   return outcome.exit_status;
 }

@@ -92,9 +92,44 @@ CLI::App* AddRun(CLI::App& app, RunWords& words) {
   return run;
 }
 
+constexpr const char* kTaRunFooter =
+    "\nThe program uses the TEE Client API (libteec); it may be built for arm64. Its TEE lives as\n"
+    "long as it does; with state=FOLDER in --backend what TAs store stays.\n"
+    "  vtee ta-run --ta-dir build/tas -- ./hello\n"
+    "\nThe default, --backend user,keys=development, runs TAs signed with OP-TEE's public\n"
+    "development keys: for development only.\n"
+    "vtee ta-run ends as the program ends. Exit status 2: nothing was started.\n";
+
+CLI::App* AddTaRun(CLI::App& app, TaRunOptions& options) {
+  CLI::App* run = app.add_subcommand(
+      "ta-run", "Run a program with a TEE, without a VM: vtee ta-run [options] -- PROGRAM args");
+  run->footer(kTaRunFooter);
+  run->add_option("--backend", options.backend, "Where the TEE is (default: user,keys=development)")
+      ->type_name("B");
+  run->add_option("--ta-dir", options.ta_folders,
+                  "A folder with UUID.ta files (default: OP-TEE's, /lib/optee_armtz); repeatable")
+      ->allow_extra_args(false)
+      ->type_name("FOLDER");
+  run->add_option("--gdb", options.gdb_port,
+                  "Each TA waits for a debugger: the first at this TCP port, the next at the next")
+      ->check(CLI::Range(1, 65535))
+      ->type_name("PORT");
+  run->add_option("--config", options.config, "vteed's configuration file")->type_name("FILE");
+  run->add_option("--log-level", options.log_level, "debug, info, warning (default) or error")
+      ->check(OneOf({"debug", "info", "warning", "error"}))
+      ->type_name("LEVEL");
+  run->add_option("--log-file", options.log_file,
+                  "vteed's log (default: $VTEE_LOG_FILE, else stderr)")
+      ->type_name("FILE");
+  run->add_option("--vteed", options.vteed, "vteed to use")->type_name("PATH");
+  return run;
+}
+
+Options Ended(int status) { return Options{std::nullopt, std::nullopt, status}; }
+
 Options Mistake(const std::string& sentence, const std::string& hint) {
   std::fprintf(stderr, "vtee: %s; see '%s'\n", sentence.c_str(), hint.c_str());
-  return Options{std::nullopt, kUsageStatus};
+  return Ended(kUsageStatus);
 }
 
 Options FinishRun(RunWords& words, std::span<const std::string> vmm) {
@@ -115,7 +150,16 @@ Options FinishRun(RunWords& words, std::span<const std::string> vmm) {
       options.interrupt.kind == InterruptChoice::Kind::kAuto) {
     options.interrupt.kind = InterruptChoice::Kind::kNone;
   }
-  return Options{std::move(options), 0};
+  return Options{std::move(options), std::nullopt, 0};
+}
+
+Options FinishTaRun(TaRunOptions& options, std::span<const std::string> program) {
+  if (program.empty()) {
+    return Mistake("ta-run needs '--' and the program's command after its own options",
+                   "vtee help ta-run");
+  }
+  options.program.assign(program.begin(), program.end());
+  return Options{std::nullopt, std::move(options), 0};
 }
 
 // CLI11's texts, brought into the form of a sentence.
@@ -147,7 +191,8 @@ std::vector<std::string> UndoHelpCommand(std::span<const std::string> arguments)
   if (!words.empty() && words.front() == "help") {
     words.erase(words.begin());
     // "help frob" must not show the general help as if it answered.
-    if (words.empty() || words.front() == "run") words.push_back("--help");
+    const bool known = words.empty() || words.front() == "run" || words.front() == "ta-run";
+    if (known) words.push_back("--help");
   }
   return words;
 }
@@ -155,27 +200,31 @@ std::vector<std::string> UndoHelpCommand(std::span<const std::string> arguments)
 }  // namespace
 
 Options ParseOptions(std::span<const std::string> arguments) {
-  // Everything after the first "--" is the VMM's and none of CLI11's business.
+  // Everything after the first "--" is another program's and none of CLI11's business.
   const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
   const auto own_count = static_cast<std::size_t>(dashes - arguments.begin());
-  const auto vmm =
+  const auto rest =
       dashes == arguments.end() ? std::span<const std::string>() : arguments.subspan(own_count + 1);
   RunWords words;
-  CLI::App app("vtee: TEEs for virtual machines, from userspace", "vtee");
+  CLI::App app("vtee: TEEs for virtual machines and programs, from userspace", "vtee");
   app.set_version_flag("--version", "vtee " VTEE_VERSION);
   app.require_subcommand(1);
   app.footer("\n'vtee help COMMAND' says more about one command.");
   CLI::App* run = AddRun(app, words);
+  TaRunOptions ta_run_options;
+  CLI::App* ta_run = AddTaRun(app, ta_run_options);
   std::vector<std::string> own = UndoHelpCommand(arguments.first(own_count));
   const std::string first_word = own.empty() ? "" : own.front();
   std::reverse(own.begin(), own.end());  // CLI11 takes them from the back
   try {
     app.parse(own);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return Options{std::nullopt, app.exit(error)};
-    return Mistake(Sentence(error, first_word), run->parsed() ? "vtee help run" : "vtee help");
+    if (error.get_exit_code() == 0) return Ended(app.exit(error));
+    return Mistake(Sentence(error, first_word), run->parsed()      ? "vtee help run"
+                                                : ta_run->parsed() ? "vtee help ta-run"
+                                                                   : "vtee help");
   }
-  return FinishRun(words, vmm);
+  return ta_run->parsed() ? FinishTaRun(ta_run_options, rest) : FinishRun(words, rest);
 }
 
 }  // namespace vtee::cli

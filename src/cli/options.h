@@ -3,6 +3,7 @@
 // Threading: one. Not supported: abbreviated options.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,8 +36,20 @@ struct RunOptions {
   std::vector<std::string> vmm;  // the command after "--", never empty
 };
 
+struct TaRunOptions {
+  std::string backend;  // empty: user, with OP-TEE's development keys
+  std::string config;
+  std::vector<std::string> ta_folders;  // empty: where OP-TEE has them
+  std::uint16_t gdb_port = 0;           // 0: no debugger
+  std::string log_level;
+  std::string log_file;
+  std::string vteed;                 // empty: beside this program
+  std::vector<std::string> program;  // the command after "--", never empty
+};
+
 struct Options {
   std::optional<RunOptions> run;
+  std::optional<TaRunOptions> ta_run;
   int exit_status = 0;  // when there is no subcommand to run: all has been said already
 };
 

@@ -118,5 +118,29 @@ TEST(OptionsTest, HelpAndVersion) {
   }
 }
 
+TEST(TaRunOptionsTest, TakesWhatAProgramNeeds) {
+  const std::vector<std::string> words = {"ta-run", "--ta-dir", "a",  "--ta-dir", "b",
+                                          "--gdb",  "1234",     "--", "xtest",    "--help"};
+  const Options options = ParseOptions(words);
+  ASSERT_TRUE(options.ta_run.has_value());
+  EXPECT_FALSE(options.run.has_value());
+  EXPECT_THAT(options.ta_run->ta_folders, ElementsAre("a", "b"));
+  EXPECT_EQ(options.ta_run->gdb_port, 1234);
+  EXPECT_THAT(options.ta_run->program, ElementsAre("xtest", "--help"));
+}
+
+TEST(TaRunOptionsTest, MistakesStartNothing) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"ta-run"},
+                                             {"ta-run", "--"},
+                                             {"ta-run", "--gdb", "0", "--", "x"},
+                                             {"ta-run", "--gdb", "70000", "--", "x"},
+                                             {"ta-run", "--conduit", "hvc", "--", "x"}}) {
+    const Options options = ParseOptions(words);
+    EXPECT_FALSE(options.ta_run.has_value()) << testing::PrintToString(words);
+    EXPECT_EQ(options.exit_status, kUsageStatus);
+  }
+}
+
 }  // namespace
 }  // namespace vtee::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// vteed: the TEE mediator of one virtual machine. Starts with the VM, ends with it.
+// vteed: the TEE mediator of one virtual machine. Starts with the VM, ends with it. Or, with
+// --program-socket, the TEE of programs.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/random.h>
@@ -12,6 +13,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <functional>
 #include <future>
 #include <memory>
 #include <new>
@@ -23,6 +25,7 @@
 #include "base/socket.h"
 #include "daemon/backends.h"
 #include "daemon/options.h"
+#include "daemon/program_server.h"
 #include "daemon/service_notify.h"
 #include "daemon/vm.h"
 #include "guest/guest_memory.h"
@@ -32,6 +35,20 @@ namespace {
 
 constexpr int kUsageStatus = 2;
 constexpr int kTroubleStatus = 1;
+
+int FailForMemory() {
+  std::fputs(
+      "vteed: out of memory; raise the memory limit of this process (MemoryMax=, ulimit -v) or "
+      "give the machine more\n",
+      stderr);
+  return kTroubleStatus;
+}
+
+int Fail(const Error& error, int status) {
+  std::fprintf(stderr, "vteed: %s\n", error.message.c_str());
+  NotifyServiceManager("STATUS=" + error.message);
+  return status;
+}
 
 // Waits for `fd` to be readable. False: SIGTERM or SIGINT came first.
 bool WaitReadable(int fd, int signals) {
@@ -68,17 +85,17 @@ Status ServeVm(Vm& vm, int socket, int signals) {
   return {};
 }
 
-// Gives the TEE back what the guest has there. The end of the process does so too, but not always:
-// a Linux client that has had more than ten calls at once is kept by the driver, and its sessions
-// with it (docs/compatibility.md). It must not keep this process for long either, since a TA may
-// take as long as it likes: what is not done by then ends as the process does.
-void LeaveTee(Vm& vm) {
+// Gives the TEE back what the guest or the programs have there. The end of the process does so too,
+// but not always: a Linux client that has had more than ten calls at once is kept by the driver,
+// and its sessions with it (docs/compatibility.md). It must not keep this process for long either,
+// since a TA may take as long as it likes: what is not done by then ends as the process does.
+void LeaveTee(std::function<void()> leave) {
   constexpr auto kPatience = std::chrono::milliseconds(2500);
   try {
     auto left = std::make_shared<std::promise<void>>();
     const std::future<void> done = left->get_future();
-    std::thread([&vm, left] {
-      vm.Leave();
+    std::thread([leave = std::move(leave), left] {
+      leave();
       left->set_value();
     }).detach();
     done.wait_for(kPatience);
@@ -89,6 +106,32 @@ void LeaveTee(Vm& vm) {
   }
 }
 
+// Until the service manager ends it.
+int ServePrograms(const Options& options, tee::Backend& backend, int signals) {
+  const Config& config = options.config;
+  if (backend.sessions() == nullptr) {
+    return Fail(Error{ErrorCode::kUnsupported, "this backend has no sessions for programs"},
+                kUsageStatus);
+  }
+  auto created = ProgramServer::Create(options.program_socket, *backend.sessions(), config.policy);
+  if (!created.ok()) return Fail(created.error(), kUsageStatus);
+  auto server = std::move(created).value();
+  const tee::VmIdentity identity{config.name, config.uuid};
+  backend.OnLifeEvent(tee::LifeEvent::kCreated, identity);
+  Log(LogLevel::kInfo, "programs.start",
+      {{"socket", options.program_socket}, {"backend", backend.capabilities().description}});
+  NotifyServiceManager("READY=1\nSTATUS=Serving programs");
+  while (WaitReadable(server->listener(), signals)) server->Accept();
+  NotifyServiceManager("STOPPING=1");
+  LeaveTee([&] {
+    server->Stop();
+    backend.OnLifeEvent(tee::LifeEvent::kDestroyed, identity);
+    server.reset();
+  });
+  // As with a VM: calls may still be inside the TEE.
+  _exit(0);
+}
+
 UniqueFd BlockSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -97,20 +140,6 @@ UniqueFd BlockSignals() {
   sigprocmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
   return UniqueFd(signalfd(-1, &set, SFD_CLOEXEC));
-}
-
-int FailForMemory() {
-  std::fputs(
-      "vteed: out of memory; raise the memory limit of this process (MemoryMax=, ulimit -v) or "
-      "give the machine more\n",
-      stderr);
-  return kTroubleStatus;
-}
-
-int Fail(const Error& error, int status) {
-  std::fprintf(stderr, "vteed: %s\n", error.message.c_str());
-  NotifyServiceManager("STATUS=" + error.message);
-  return status;
 }
 
 int Run(Options& options) {
@@ -131,6 +160,10 @@ int Run(Options& options) {
   if (config.uuid == tee::Uuid{} &&
       getrandom(config.uuid.octets.data(), config.uuid.octets.size(), 0) < 0) {
     return Fail(ErrnoError(errno, "getrandom"), kTroubleStatus);
+  }
+  if (!options.program_socket.empty()) {
+    const UniqueFd program_signals = BlockSignals();
+    return ServePrograms(options, *backend.value(), program_signals.get());
   }
   const Status handler = guest::InstallFaultHandler();
   if (!handler.ok()) return Fail(handler.error(), kTroubleStatus);
@@ -169,7 +202,7 @@ int Run(Options& options) {
   } else if (!served.ok()) {
     Log(LogLevel::kError, "vm.protocol", {{"error", served.error().message}});
   }
-  LeaveTee(vm);
+  LeaveTee([&vm] { vm.Leave(); });
   Log(LogLevel::kInfo, "vm.end", {{"name", config.name}});
   // What is left is of calls that are still inside the TEE. The kernel ends it with them.
   _exit(within_memory && served.ok() ? 0 : kTroubleStatus);

@@ -25,7 +25,7 @@ void PrintCapabilities() {
       {"type", "tee"},
       {"version", VTEE_VERSION},
       {"protocol", {{"major", vmm::kProtocolMajor}, {"minor", vmm::kProtocolMinor}}},
-      {"features", {"fd", "socket-path", "config", "sd-notify", "check"}},
+      {"features", {"fd", "socket-path", "config", "sd-notify", "check", "program-socket"}},
       {"backends", {"host", "user", "fake"}},
       {"dialects", {"optee"}},
       {"profiles", {{"optee", profiles}}},
@@ -72,6 +72,8 @@ Options ParseOptions(int argc, char** argv) {
   app.set_version_flag("--version", "vteed " VTEE_VERSION);
   app.add_option("--socket-path", options.socket_path, "Listen on this Unix socket for one VM");
   app.add_option("--fd", options.fd, "The connected socket of the VM, inherited");
+  app.add_option("--program-socket", options.program_socket,
+                 "Serve no VM but programs (libteec), which connect to this Unix socket");
   app.add_option("--config", given.config_path, "Configuration file (TOML)");
   app.add_option("--backend", given.backend,
                  "Where the TEE is: host[,device=/dev/teeN][,copy=small|never|always], "
@@ -114,8 +116,11 @@ Options ParseOptions(int argc, char** argv) {
     options.action = Options::Action::kCheck;
     return options;
   }
-  if (options.socket_path.empty() == (options.fd < 0)) {
-    options.exit_status = Mistake("give either --socket-path PATH or --fd N");
+  const int ways =
+      !options.socket_path.empty() + (options.fd >= 0) + !options.program_socket.empty();
+  if (ways != 1) {
+    options.exit_status =
+        Mistake("give one of --socket-path PATH, --fd N (for a VM) and --program-socket PATH");
     return options;
   }
   options.action = Options::Action::kServe;
