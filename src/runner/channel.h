@@ -37,7 +37,7 @@ enum class Turn : std::uint32_t { kCore = 0, kRunner = 1 };
 enum class Request : std::uint32_t {
   kEnter = 1,    // args: pc, sp, x0, x1, x2, x3; answered by an Event when the TA stops
   kResult = 2,   // args[0]: the result of the system call; the TA goes on
-  kProtect = 3,  // args: address, size, protection (PROT_*); answered by kDone
+  kProtect = 3,  // args[0]: how many of `protections` to set; answered by kDone
 };
 
 // What happened when the runner gives it back.
@@ -63,6 +63,14 @@ inline constexpr std::uint32_t kRegionPrivate = 8;     // of the TA alone: no pa
 inline constexpr std::uint32_t kRegionNonSecure = 16;  // the guest's
 inline constexpr std::size_t kMaxRegions = 256;
 
+// Pages and their new protection (PROT_*).
+struct Protection {
+  std::uint64_t start;
+  std::uint64_t size;
+  std::uint64_t protection;
+};
+inline constexpr std::size_t kMaxProtections = 64;
+
 struct Channel {
   std::atomic<std::uint32_t> turn;  // Turn; a futex
   std::atomic<std::uint32_t> runner_sleeps;
@@ -83,11 +91,13 @@ struct Channel {
   std::uint64_t fault_regs[34];  // x0 to x30, sp, pc, pstate
 
   Region regions[kMaxRegions];  // sorted by address
+  Protection protections[kMaxProtections];
 };
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 static_assert(offsetof(Channel, args) == 24);
 static_assert(offsetof(Channel, regs) == 88);
 static_assert(offsetof(Channel, regions) == 472);
+static_assert(offsetof(Channel, protections) == 6616);
 static_assert(sizeof(Channel) <= kChannelPages * kPage);
 
 }  // namespace vtee::runner

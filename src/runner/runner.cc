@@ -94,23 +94,35 @@ void AwaitTurn() {
 }
 
 void FlushInstructions(std::uint64_t start, std::uint64_t size) {
-  // Lines are at least 4 bytes in theory and 16 in practice; this is no hot path.
-  for (std::uint64_t at = start; at < start + size; at += 16) {
+  std::uint64_t type = 0;  // CTR_EL0: sizes of lines, as logarithms of words
+  asm volatile("mrs %0, ctr_el0" : "=r"(type));
+  const std::uint64_t data_line = std::uint64_t{4} << (type >> 16 & 15);
+  const std::uint64_t code_line = std::uint64_t{4} << (type & 15);
+  for (std::uint64_t at = start; at < start + size; at += data_line) {
     asm volatile("dc cvau, %0" ::"r"(at) : "memory");
   }
   asm volatile("dsb ish" ::: "memory");
-  for (std::uint64_t at = start; at < start + size; at += 16) {
+  for (std::uint64_t at = start; at < start + size; at += code_line) {
     asm volatile("ic ivau, %0" ::"r"(at) : "memory");
   }
   asm volatile("dsb ish\n\tisb" ::: "memory");
 }
 
-void Protect(Channel& shared) {
-  const std::uint64_t address = shared.args[0];
-  const std::uint64_t size = shared.args[1];
-  const std::uint64_t protection = shared.args[2];
-  if ((protection & PROT_EXEC) != 0) FlushInstructions(address, size);
-  const long result = LinuxCall(__NR_mprotect, address, size, protection);
+long Protect(const Protection& pages) {
+  if ((pages.protection & PROT_EXEC) != 0) {
+    // The instructions are made visible through a mapping that can be read.
+    const long result = LinuxCall(__NR_mprotect, pages.start, pages.size, PROT_READ);
+    if (result != 0) return result;
+    FlushInstructions(pages.start, pages.size);
+  }
+  return LinuxCall(__NR_mprotect, pages.start, pages.size, pages.protection);
+}
+
+void ProtectAll(Channel& shared) {
+  long result = 0;
+  for (std::uint64_t i = 0; i < shared.args[0] && i < kMaxProtections && result == 0; ++i) {
+    result = Protect(shared.protections[i]);
+  }
   shared.args[0] = static_cast<std::uint64_t>(-result);
 }
 
@@ -121,11 +133,7 @@ Request NextRequest() {
     Channel& shared = channel();
     const auto request = static_cast<Request>(shared.request);
     if (request != Request::kProtect) return request;
-    // The instructions are made visible through a mapping that can be read.
-    if ((shared.args[2] & PROT_EXEC) != 0) {
-      LinuxCall(__NR_mprotect, shared.args[0], shared.args[1], PROT_READ);
-    }
-    Protect(shared);
+    ProtectAll(shared);
     HandOver(Event::kDone);
   }
 }

@@ -205,6 +205,35 @@ TEST_F(Runner, RightsAreTakenBack) {
   EXPECT_EQ(Enter(load), runner::Event::kFault);
 }
 
+// Of what has changed since the last entry each page gets what it was given last, and more changes
+// than go into one request all reach the runner.
+TEST_F(Runner, TheLastChangeOfEachPageCounts) {
+  constexpr std::uint64_t kPage = runner::kPage;
+  const auto pages = space->Allocate(TaSpace::Zone::kAnywhere, 4 * kPage, kRegionRead);
+  ASSERT_TRUE(pages);
+  ASSERT_TRUE(space->SetFlags(*pages, 4 * kPage, kRegionRead | kRegionWrite));
+  ASSERT_TRUE(space->SetFlags(*pages + kPage, 2 * kPage, kRegionRead));
+  ASSERT_TRUE(space->SetFlags(*pages + 2 * kPage, kPage, kRegionRead | kRegionWrite));
+  std::uint64_t last = 0;
+  for (std::size_t i = 0; i < 2 * runner::kMaxProtections; ++i) {
+    const auto one = space->Allocate(TaSpace::Zone::kAnywhere, kPage, kRegionRead | kRegionWrite);
+    ASSERT_TRUE(one);
+    last = std::max(last, *one);
+  }
+  const auto store = [&](std::uint64_t address) {
+    // New code: an emulator shall not run its translation of the old.
+    EXPECT_TRUE(space->SetFlags(code, kPage, kRegionRead | kRegionExecute | kRegionPrivate));
+    return AndReturn({MovX(0, static_cast<std::uint16_t>(address & 0xFFFF)),
+                      0xF2A00000 | static_cast<std::uint32_t>(address >> 16) << 5,
+                      0xF9000001});  // str x1, [x0]
+  };
+  EXPECT_EQ(Enter(store(*pages)), runner::Event::kReturn);
+  EXPECT_EQ(Enter(store(*pages + 2 * kPage)), runner::Event::kReturn);
+  EXPECT_EQ(Enter(store(*pages + 3 * kPage)), runner::Event::kReturn);
+  EXPECT_EQ(Enter(store(last)), runner::Event::kReturn);
+  EXPECT_EQ(Enter(store(*pages + kPage)), runner::Event::kFault);
+}
+
 TEST(RunnerProgram, ThatIsMissingIsNamed) {
   const RunnerProgram program{"/nonexistent/vtee-ta", ""};
   auto arena = Arena::Create(1u << 20);

@@ -129,14 +129,45 @@ void TaSpace::Publish() const {
   channel.region_count = static_cast<std::uint32_t>(regions_.size());
 }
 
+// A module is placed as a whole first, then each of its segments gets its rights: only the last
+// change of a page counts.
+std::vector<TaSpace::Change> TaSpace::Pending() const {
+  std::vector<Change> last;
+  for (auto change = changes_.rbegin(); change != changes_.rend(); ++change) {
+    std::vector<Change> parts{*change};
+    for (const Change& later : last) {
+      std::vector<Change> left;
+      for (const Change& part : parts) {
+        const Address end = part.start + part.size;
+        const Address later_end = later.start + later.size;
+        if (later.start > part.start) {
+          left.push_back({part.start, std::min(end, later.start) - part.start, part.flags});
+        }
+        if (later_end < end) {
+          const Address start = std::max(part.start, later_end);
+          left.push_back({start, end - start, part.flags});
+        }
+      }
+      parts = std::move(left);
+    }
+    last.insert(last.end(), parts.begin(), parts.end());
+  }
+  return last;
+}
+
 bool TaSpace::Apply() {
   if (changes_.empty()) return !process_.dead();
   runner::Channel& channel = process_.arena().channel();
-  for (const Change& change : changes_) {
-    channel.args[0] = change.start;
-    channel.args[1] = change.size;
-    channel.args[2] = Protection(change.flags);
+  const std::vector<Change> pending = Pending();
+  for (std::size_t done = 0; done < pending.size();) {
+    const std::size_t count = std::min(pending.size() - done, runner::kMaxProtections);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Change& change = pending[done + i];
+      channel.protections[i] = {change.start, change.size, Protection(change.flags)};
+    }
+    channel.args[0] = count;
     if (!process_.Exchange(runner::Request::kProtect) || channel.args[0] != 0) return false;
+    done += count;
   }
   changes_.clear();
   Publish();

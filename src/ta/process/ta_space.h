@@ -79,6 +79,8 @@ class TaSpace {
   };
   std::optional<Address> FindGap(Address low, Address high, std::uint64_t size,
                                  std::uint64_t before, std::uint64_t after) const;
+  // The changes as they are in the end: no page twice.
+  std::vector<Change> Pending() const;
   void Publish() const;
 
   RunnerProcess& process_;
