@@ -37,6 +37,7 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const Config& config) {
     options.state_folder = spec.state_folder;
     options.state_key = spec.state_key;
     options.vm = config.uuid;
+    options.pool = spec.pool;
     VTEE_ASSIGN_OR_RETURN(auto user, backend::UserBackend::Open(options));
     return std::unique_ptr<tee::Backend>(std::move(user));
   }

@@ -155,6 +155,13 @@ bool ParseHostSetting(std::string_view name, std::string_view value, BackendSpec
   return value == "small" || value == "never" || value == "always";
 }
 
+// A whole number up to `most`, in decimal digits.
+bool ParseCount(std::string_view text, std::uint32_t most, std::uint32_t& out) {
+  const char* end = text.data() + text.size();
+  const auto [stop, wrong] = std::from_chars(text.data(), end, out);
+  return wrong == std::errc() && stop == end && out <= most;
+}
+
 bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec& spec) {
   if (name == "keys" && value == "development") {
     spec.development_keys = true;
@@ -169,6 +176,9 @@ bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec
   } else if (name == "guest_tas") {
     spec.guest_tas = value == "yes";
     return value == "yes" || value == "no";
+  } else if (name == "pool") {
+    constexpr std::uint32_t kMostPool = 16;
+    return ParseCount(value, kMostPool, spec.pool);
   } else {
     return false;
   }
@@ -184,7 +194,7 @@ constexpr BackendKind kBackendKinds[] = {
     {"host", ParseHostSetting, "device=/dev/teeN and copy=small, never or always"},
     {"user", ParseUserSetting,
      "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no, state=FOLDER, "
-     "state_key=FILE"},
+     "state_key=FILE, pool=0 to 16"},
     {"fake", nullptr, "no settings"},
 };
 

@@ -28,6 +28,7 @@ struct BackendSpec {
   bool guest_tas = true;                // the guest may supply TAs
   std::string state_folder;             // empty: nothing is kept
   std::string state_key;
+  std::uint32_t pool = 1;  // processes of TAs that are started ahead
 };
 
 struct Config {

@@ -315,8 +315,14 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
   ASSERT_TRUE(ParseBackend("user,keys=a.pem,state=/s,state_key=/k", kept).ok());
   EXPECT_EQ(kept.state_folder, "/s");
   EXPECT_EQ(kept.state_key, "/k");
+  EXPECT_EQ(kept.pool, 1u);
+  ASSERT_TRUE(ParseBackend("user,keys=a.pem,pool=16", kept).ok());
+  EXPECT_EQ(kept.pool, 16u);
+  ASSERT_TRUE(ParseBackend("user,keys=a.pem,pool=0", kept).ok());
+  EXPECT_EQ(kept.pool, 0u);
   for (const char* option : {"user,keys=", "user,device=/dev/tee0", "user,guest_tas=maybe", "user,",
-                             "user,keys", "host,keys=a.pem"}) {
+                             "user,keys", "host,keys=a.pem", "user,pool=17", "user,pool=-1",
+                             "user,pool=1x", "user,pool=4294967297", "host,pool=1"}) {
     BackendSpec bad;
     const Status status = ParseBackend(option, bad);
     ASSERT_FALSE(status.ok()) << option;

@@ -28,6 +28,7 @@ struct UserBackendOptions {
   std::string state_key;                  // a file; empty: beside the folder, FOLDER.key
   tee::Uuid vm;                           // whose state it is
   std::uint64_t max_storage = 64u << 20;  // bytes
+  std::uint32_t pool = 1;                 // processes of TAs that are started ahead
 };
 
 class UserBackend final : public tee::Backend, public tee::SessionTee {

@@ -70,7 +70,7 @@ class TeeCore::Turn {
 
 TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
     : options_(std::move(options)),
-      starter_(options_.program),
+      starter_({options_.program, options_.arena_size, options_.pool}),
       state_(std::move(state)),
       storage_(state_->TakeStore()) {
   AddPseudoTa(kDevicePta, std::make_unique<DevicePta>(*this));
@@ -225,7 +225,7 @@ tee::Outcome TeeCore::StartInstance(Call& call, const tee::Uuid& uuid,
   // The file first: most that are asked for and not there are probes, and need no process.
   auto main_image = Fetch(call, uuid);
   if (const auto* failure = std::get_if<LoadFailure>(&main_image)) return FromTee(failure->code);
-  auto process = starter_.Start(options_.arena_size);
+  auto process = starter_.Start();
   if (!process.ok()) {
     LogGuest(LogLevel::kError, "ta.start",
              {{"ta", tee::ToString(uuid)}, {"error", process.error().message}});

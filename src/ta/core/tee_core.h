@@ -38,6 +38,7 @@ struct TeeOptions {
   std::uint64_t ta_memory = 64u << 20;  // bytes of a TA's own
   std::uint64_t arena_size = 256u << 20;
   std::uint32_t max_instances = 128;
+  std::uint32_t pool = 1;  // processes of TAs that are started ahead
 };
 
 class TeeCore {
@@ -74,6 +75,8 @@ class TeeCore {
   // Those TAs in the host's folders that have one of these flags, verified.
   std::vector<tee::Uuid> FolderTasWith(std::uint32_t flags);
   std::chrono::steady_clock::time_point started() const { return started_; }
+  // Processes that have been started ahead.
+  std::vector<pid_t> pooled() { return starter_.pooled(); }
 
  private:
   struct Session {

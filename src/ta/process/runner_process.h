@@ -51,11 +51,12 @@ class RunnerProcess {
   bool dead() const { return dead_.load(std::memory_order_acquire); }
   // For people: "signal 11 (Segmentation fault)", "status 1", "not ended".
   std::string DescribeEnd() const;
+  // Looks whether the process is still there; any thread, while nobody has the turn.
+  bool HasEnded();
 
  private:
   explicit RunnerProcess(Arena arena) : arena_(std::move(arena)) {}
   bool AwaitTurn(std::uint64_t limit_ns);
-  bool HasEnded();
 
   Arena arena_;
   UniqueFd pidfd_;

@@ -57,6 +57,8 @@ constexpr int kReportFd = kListenerFd + 1;
   }
   close(kListenerFd);
   if (syscall(SYS_close_range, kReportFd + 1, ~0u, 0) != 0) _exit(127);
+  // Of a huge page an emulator would use a few small ones, for each TA.
+  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   Limit(RLIMIT_CORE, 0);
   Limit(RLIMIT_AS, kAddressSpace);
   Limit(RLIMIT_FSIZE, 0);
