@@ -1,46 +1,144 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ta/storage/anchor.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "ta/storage/durable_file.h"
 
 namespace vtee::ta {
 namespace {
 
-constexpr std::string_view kMagic = "vteeanc1";
+constexpr std::string_view kMagic = "vteeanc2";
+constexpr std::size_t kSlots = 2;
+// No sector of a disk, and no page of the kernel's, is shared by two of them.
+constexpr std::size_t kSlotBytes = 4096;
+
+struct Text {
+  std::uint64_t turn = 0;
+  AnchorClaim claim;
+  ConstBytes signed_part;
+  ConstBytes mac;
+};
+
+std::optional<Text> Parse(ConstBytes slot) {
+  Decoder decoder(slot);
+  Text text;
+  const ConstBytes magic = decoder.Bytes(kMagic.size());
+  const ConstBytes vm = decoder.Bytes(text.claim.vm.octets.size());
+  text.turn = decoder.U64();
+  text.claim.value.epoch = decoder.U64();
+  const ConstBytes state = decoder.Bytes(text.claim.value.state.size());
+  text.signed_part = slot.first(slot.size() - decoder.rest().size());
+  text.mac = decoder.Bytes(sizeof(Digest));
+  if (!decoder.ok() || !std::ranges::equal(magic, std::as_bytes(std::span(kMagic)))) {
+    return std::nullopt;
+  }
+  std::ranges::copy(vm, std::as_writable_bytes(std::span(text.claim.vm.octets)).begin());
+  std::ranges::copy(state, text.claim.value.state.begin());
+  return text;
+}
+
+std::size_t PlaceOf(std::uint64_t turn) { return turn % kSlots * kSlotBytes; }
+
+ConstBytes SlotAt(ConstBytes file, std::size_t place) {
+  const std::size_t start = std::min(place, file.size());
+  return file.subspan(start, std::min(kSlotBytes, file.size() - start));
+}
 
 }  // namespace
 
-SecretBytes FileAnchor::Encode(const AnchorValue& value) const {
+SecretBytes FileAnchor::Encode(const Slot& slot) const {
   Encoder text;
   text.Bytes(std::as_bytes(std::span(kMagic)))
       .Bytes(std::as_bytes(std::span(vm_.octets)))
-      .U64(value.epoch)
-      .Bytes(value.state);
-  const Digest mac = Hmac(key_, text.bytes());
-  return text.Bytes(mac).bytes();
+      .U64(slot.turn)
+      .U64(slot.value.epoch)
+      .Bytes(slot.value.state);
+  SecretBytes bytes = text.Bytes(Hmac(key_, text.bytes())).bytes();
+  bytes.resize(kSlotBytes);
+  return bytes;
+}
+
+std::optional<FileAnchor::Slot> FileAnchor::Decode(ConstBytes bytes) const {
+  const auto text = Parse(bytes);
+  if (!text || !SameSecret(Hmac(key_, text->signed_part), text->mac) || text->claim.vm != vm_ ||
+      text->claim.value.epoch == 0) {
+    return std::nullopt;
+  }
+  return Slot{text->turn, text->claim.value};
+}
+
+Error FileAnchor::Refusal(ConstBytes file) const {
+  const auto claim = ClaimOfAnchor(file);
+  return Error{
+      ErrorCode::kInvalidArgument,
+      claim && claim->vm != vm_
+          ? "the anchor " + path_ + " belongs to another VM: give each VM an anchor of its own"
+          : "the anchor " + path_ +
+                " is damaged or was made with another key: put the newest one back"};
 }
 
 Result<AnchorValue> FileAnchor::Read() {
-  VTEE_ASSIGN_OR_RETURN(auto file, ReadSmallFile(path_));
-  AnchorValue value;
-  if (!file) return value;
-  Decoder decoder(*file);
-  decoder.Bytes(kMagic.size());
-  const ConstBytes owner = decoder.Bytes(vm_.octets.size());
-  value.epoch = decoder.U64();
-  const ConstBytes state = decoder.Bytes(value.state.size());
-  if (decoder.ok()) std::copy(state.begin(), state.end(), value.state.begin());
-  if (decoder.ok() && SameSecret(*file, Encode(value)) && value.epoch != 0) return value;
-  const bool foreign = decoder.ok() && !SameSecret(owner, std::as_bytes(std::span(vm_.octets)));
-  return Error{
-      ErrorCode::kInvalidArgument,
-      foreign ? "the anchor " + path_ + " belongs to another VM: give each VM an anchor of its own"
-              : "the anchor " + path_ +
-                    " is damaged or was made with another key: put the newest one back"};
+  UniqueFd file(::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY));
+  if (!file && errno == ENOENT) return AnchorValue();
+  if (!file) return ErrnoError(errno, "cannot open " + path_);
+  VTEE_ASSIGN_OR_RETURN(const SecretBytes bytes, ReadToEnd(file.get(), path_));
+  std::optional<Slot> newest;
+  for (std::size_t i = 0; i < kSlots; ++i) {
+    const std::size_t place = i * kSlotBytes;
+    const auto slot = Decode(SlotAt(bytes, place));
+    if (slot && PlaceOf(slot->turn) == place && (!newest || slot->turn > newest->turn)) {
+      newest = slot;
+    }
+  }
+  // A size of its own means that it was never only half made.
+  if (!newest || bytes.size() != kSlots * kSlotBytes) return Refusal(bytes);
+  file_ = std::move(file);
+  turn_ = newest->turn;
+  return newest->value;
 }
 
-Status FileAnchor::Advance(const AnchorValue& value) { return WriteDurably(path_, Encode(value)); }
+// Its blocks are on the disk before it has its name, so that no later write has to find some.
+Status FileAnchor::Make(const Slot& slot) {
+  SecretBytes bytes(kSlots * kSlotBytes);
+  std::ranges::copy(Encode(slot), bytes.begin() + static_cast<std::ptrdiff_t>(PlaceOf(slot.turn)));
+  VTEE_TRY(WriteDurably(path_, bytes));
+  file_.Reset(::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY));
+  if (!file_) return ErrnoError(errno, "cannot open " + path_);
+  return {};
+}
+
+Status FileAnchor::Advance(const AnchorValue& value) {
+  const Slot slot{turn_ + 1, value};
+  if (!file_) {
+    VTEE_TRY(Make(slot));
+  } else {
+    const SecretBytes bytes = Encode(slot);
+    const ssize_t written =
+        ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(PlaceOf(slot.turn)));
+    if (written >= 0 && static_cast<std::size_t>(written) != bytes.size()) errno = ENOSPC;
+    if (static_cast<std::size_t>(written) != bytes.size()) {
+      return ErrnoError(errno, "cannot write " + path_);
+    }
+    if (::fdatasync(file_.get()) != 0) return ErrnoError(errno, "cannot write back " + path_);
+  }
+  // Until then the same slot is tried again: the other one holds the last good value.
+  turn_ = slot.turn;
+  return {};
+}
+
+std::optional<AnchorClaim> ClaimOfAnchor(ConstBytes file) {
+  std::optional<Text> newest;
+  for (std::size_t i = 0; i < kSlots; ++i) {
+    const auto text = Parse(SlotAt(file, i * kSlotBytes));
+    if (text && (!newest || text->turn > newest->turn)) newest = text;
+  }
+  if (!newest) return std::nullopt;
+  return newest->claim;
+}
 
 }  // namespace vtee::ta

@@ -8,9 +8,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "ta/storage/seal.h"
 #include "tee/types.h"
 
@@ -32,7 +34,10 @@ class Anchor {
   virtual std::string name() const = 0;
 };
 
-// A file, authenticated with a key of the VM and replaced as a whole.
+// A file of two slots, each authenticated with a key of the VM. The older one is overwritten in
+// place and written back, which costs one flush of the disk and no change of the file system's own
+// structures. A write that a crash cuts short spoils that slot only, and the other one then says
+// what was true before it.
 class FileAnchor final : public Anchor {
  public:
   // `key`: derived from the VM's root, for this only.
@@ -44,11 +49,27 @@ class FileAnchor final : public Anchor {
   std::string name() const override { return path_; }
 
  private:
-  SecretBytes Encode(const AnchorValue& value) const;
+  struct Slot {
+    std::uint64_t turn = 0;  // the valid slot with the higher one counts
+    AnchorValue value;
+  };
+  SecretBytes Encode(const Slot& slot) const;
+  std::optional<Slot> Decode(ConstBytes bytes) const;
+  Error Refusal(ConstBytes file) const;
+  Status Make(const Slot& slot);
 
   const std::string path_;
   const tee::Uuid vm_;
   const SecretBytes key_;
+  UniqueFd file_;  // once it has been read or made
+  std::uint64_t turn_ = 0;
 };
+
+// What an anchor's file says of itself, for who has no key: not to be relied on.
+struct AnchorClaim {
+  tee::Uuid vm;
+  AnchorValue value;
+};
+std::optional<AnchorClaim> ClaimOfAnchor(ConstBytes file);
 
 }  // namespace vtee::ta

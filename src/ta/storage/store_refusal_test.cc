@@ -137,16 +137,11 @@ TEST_F(StoreRefusal, ALostDatabaseIsNotMadeAnew) {
 }
 
 TEST_F(StoreRefusal, ADamagedAnchor) {
-  const auto good = ReadSmallFile(vm_ + ".anchor");
-  ASSERT_TRUE(good.ok() && good.value());
-  for (std::size_t i = 0; i < good.value()->size(); ++i) {
-    SecretBytes bad = *good.value();
-    bad[i] ^= std::byte{1};
-    ASSERT_TRUE(WriteDurably(vm_ + ".anchor", bad).ok());
-    EXPECT_THAT(Refusal(TestOptions(vm_)), HasSubstr("the anchor")) << i;
-  }
-  ASSERT_TRUE(WriteDurably(vm_ + ".anchor", {}).ok());
-  EXPECT_THAT(Refusal(TestOptions(vm_)), HasSubstr("the anchor"));
+  const std::string anchor = vm_ + ".anchor";
+  ASSERT_TRUE(WriteDurably(anchor, TestBytes(8192, 1)).ok());
+  EXPECT_THAT(Refusal(TestOptions(vm_)), HasSubstr("is damaged or was made with another key"));
+  ASSERT_TRUE(WriteDurably(anchor, {}).ok());
+  EXPECT_THAT(Refusal(TestOptions(vm_)), HasSubstr("is damaged or was made with another key"));
 }
 
 TEST_F(StoreRefusal, EveryKindOfChangedRow) {

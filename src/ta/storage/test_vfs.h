@@ -31,6 +31,9 @@ class FaultyVfs {
 
   void Arm(int operations, Fault fault);
   bool happened() const { return happened_; }
+  // For files beside SQLite's that share the disk: counts one operation, and whether it fails.
+  bool Fails();
+  bool down() const { return failing_; }
   void Heal();
   // To be called when nobody has a file open any more.
   void LosePower(std::mt19937& random);
@@ -57,7 +60,6 @@ class FaultyVfs {
   static int Control(sqlite3_file* file, int operation, void* argument);
   static int SectorSize(sqlite3_file* file);
   static int Characteristics(sqlite3_file* file);
-  bool Fails();  // the next operation
 
   sqlite3_vfs* const real_;
   sqlite3_vfs vfs_;
