@@ -5,10 +5,12 @@
 //   cli_test_peer --check ...    as vteed --check
 //   cli_test_peer ... --fd=N     as vteed; FAKE_VTEED says how it behaves: good, crash, stuck,
 //                                refuse, window. Each start appends its arguments to the file
-//                                FAKE_RECORD.
+//                                FAKE_RECORD, and first what can be read from the descriptor
+//                                FAKE_KEY_FD.
 #include <poll.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -62,6 +64,12 @@ void Record(const std::vector<std::string>& arguments) {
 
 int Vteed(const std::vector<std::string>& arguments) {
   const std::string behaviour = Variable("FAKE_VTEED");
+  if (!Variable("FAKE_KEY_FD").empty()) {
+    std::array<char, 64> key{};
+    const ssize_t size =
+        pread(std::atoi(Variable("FAKE_KEY_FD").c_str()), key.data(), key.size(), 0);
+    Record({"key:", size < 0 ? "none" : std::string(key.data(), static_cast<std::size_t>(size))});
+  }
   if (arguments.front() == "--check") {
     if (behaviour == "refuse") {
       std::fprintf(stderr, "some log line\nvteed: may not open /dev/tee0; join group tee\n");

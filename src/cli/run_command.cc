@@ -20,6 +20,7 @@ SupervisorSpec Specify(const Plan& plan) {
   spec.shim = plan.shim;
   spec.vteed.program = plan.vteed;
   spec.vteed.arguments = plan.vteed_arguments;
+  spec.vteed.inherited = plan.vteed_descriptors;
   spec.vteed.environment = ChangedEnvironment({"VTEE_FD", "VTEE_SOCKET"});
   spec.vteed_log = plan.vteed_log;
   return spec;

@@ -178,6 +178,38 @@ TEST_F(RunCommandTest, StartsOneVteedPerVm) {
                                 "--interrupt=12 --fd="));
 }
 
+TEST_F(RunCommandTest, EachVteedGetsTheKeyAndTheVmmDoesNot) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe2(ends.data(), 0), 0);
+  const int fd = dup2(ends[0], 57);
+  const UniqueFd read_end(ends[0]);
+  const UniqueFd number(fd);
+  UniqueFd write_end(ends[1]);
+  ASSERT_EQ(write(write_end.get(), "secret", 6), 6);
+  write_end.Reset();
+  options_.backend = "user,keys=development,state=/s,state_key_fd=57";
+  setenv("FAKE_KEY_FD", "57", 1);
+  options_.vmm = {Script("vmm", "ls -l /proc/$$/fd/57 2>&1\nexec " CLI_TEST_PEER " vmm 2 0\n")};
+  const Finished finished = Run();
+  unsetenv("FAKE_KEY_FD");
+  EXPECT_EQ(finished.ExitStatus(), 0) << finished.output;
+  EXPECT_THAT(finished.output, HasSubstr("No such file"));
+  const std::string record = Read(Record());  // of the check, and of two VMs
+  std::size_t keys = 0;
+  for (std::size_t at = 0; (at = record.find("key: secret", at)) != std::string::npos; ++at) ++keys;
+  EXPECT_EQ(keys, 3U) << record;
+  EXPECT_THAT(record, HasSubstr("--backend=user,keys=development,state=/s,state_key_fd=57"));
+}
+
+TEST_F(RunCommandTest, AKeyThatIsNotOpenIsSaid) {
+  options_.backend = "user,state=/s,state_key_fd=58";
+  options_.vmm = {Script("vmm", "echo started\n")};
+  const Finished finished = Run();
+  EXPECT_EQ(finished.ExitStatus(), kUsageStatus);
+  EXPECT_THAT(finished.output, AllOf(HasSubstr("state_key_fd=58: "), HasSubstr("58<FILE"),
+                                     Not(HasSubstr("started"))));
+}
+
 TEST_F(RunCommandTest, ReportsAVteedThatFails) {
   setenv("FAKE_VTEED", "crash", 1);
   setenv("VTEE_LOG_FILE", "/tmp/some.log", 1);

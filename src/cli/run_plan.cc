@@ -14,6 +14,7 @@
 #include "cli/device_tree.h"
 #include "cli/executable.h"
 #include "cli/install_paths.h"
+#include "cli/key_descriptor.h"
 #include "cli/option_rom.h"
 #include "cli/qemu_arguments.h"
 #include "cli/supervisor.h"
@@ -52,6 +53,7 @@ class Planner {
   Plan Make() {
     plan_.host = surroundings_.check_host();
     for (const std::string& problem : plan_.host.problems) plan_.problems.push_back(problem);
+    TakeKey();
     LocateParts();
     FindVmm();
     DecideMemory();
@@ -70,6 +72,12 @@ class Planner {
   }
   void Note(const Status& status) {
     if (!status.ok()) plan_.problems.push_back(status.error().message);
+  }
+
+  void TakeKey() {
+    const auto fd = TakeKeyDescriptor(options_.backend);
+    if (!fd.ok()) plan_.problems.push_back(fd.error().message);
+    if (fd.ok() && *fd) plan_.vteed_descriptors.push_back(**fd);
   }
 
   void LocateParts() {
@@ -142,6 +150,7 @@ class Planner {
     SpawnSpec spec;
     spec.program = program;
     spec.arguments = arguments;
+    if (program == plan_.vteed) spec.inherited = plan_.vteed_descriptors;
     std::vector<std::string> unset = {"VTEE_FD", "VTEE_SOCKET"};
     if (options_.dry_run) unset.push_back("VTEE_LOG_FILE");
     spec.environment = ChangedEnvironment(unset);

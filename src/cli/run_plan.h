@@ -32,7 +32,8 @@ struct Plan {
   std::string tree_change;
   std::string acpi_change;
   std::optional<TempDir> folder;
-  int interrupted_by = 0;  // a signal told vtee to end meanwhile
+  std::vector<int> vteed_descriptors;  // that it inherits: the key of its state
+  int interrupted_by = 0;              // a signal told vtee to end meanwhile
 };
 
 // What the plan takes from its surroundings; tests give their own.

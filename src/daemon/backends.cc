@@ -36,8 +36,10 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const Config& config) {
     options.guest_tas = spec.guest_tas;
     options.state_folder = spec.state_folder;
     options.state_key = spec.state_key;
+    options.state_key_fd = spec.state_key_fd;
     options.vm = config.uuid;
     options.pool = spec.pool;
+    options.vm_name = config.name;
     VTEE_ASSIGN_OR_RETURN(auto user, backend::UserBackend::Open(options));
     return std::unique_ptr<tee::Backend>(std::move(user));
   }

@@ -173,6 +173,11 @@ bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec
     spec.state_folder = std::string(value);
   } else if (name == "state_key") {
     spec.state_key = std::string(value);
+  } else if (name == "state_key_fd") {
+    // Below are the standard streams.
+    const char* end = value.data() + value.size();
+    const auto [stop, wrong] = std::from_chars(value.data(), end, spec.state_key_fd);
+    return wrong == std::errc() && stop == end && spec.state_key_fd >= 3;
   } else if (name == "guest_tas") {
     spec.guest_tas = value == "yes";
     return value == "yes" || value == "no";
@@ -194,7 +199,7 @@ constexpr BackendKind kBackendKinds[] = {
     {"host", ParseHostSetting, "device=/dev/teeN and copy=small, never or always"},
     {"user", ParseUserSetting,
      "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no, state=FOLDER, "
-     "state_key=FILE, pool=0 to 16"},
+      "state_key=FILE or state_key_fd=N (3 or more), pool=0 to 16"},
     {"fake", nullptr, "no settings"},
 };
 
@@ -222,6 +227,14 @@ Status ParseBackend(std::string_view option, BackendSpec& spec) {
     return Error{ErrorCode::kInvalidArgument, "backend " + spec.kind + ": unknown setting '" +
                                                   std::string(item) + "'; " + spec.kind +
                                                   " takes " + std::string(kind->settings)};
+  }
+  if (spec.state_folder.empty() && (!spec.state_key.empty() || spec.state_key_fd >= 0)) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "backend user: a state key without state=FOLDER opens nothing; add the folder"};
+  }
+  if (!spec.state_key.empty() && spec.state_key_fd >= 0) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "backend user: state_key and state_key_fd exclude each other; leave out one"};
   }
   return {};
 }

@@ -27,8 +27,9 @@ struct BackendSpec {
   std::vector<std::string> ta_folders;  // of the host, searched before the guest is asked
   bool guest_tas = true;                // the guest may supply TAs
   std::string state_folder;             // empty: nothing is kept
-  std::string state_key;
-  std::uint32_t pool = 1;  // processes of TAs that are started ahead
+  std::string state_key;                // a file
+  int state_key_fd = -1;                // or an inherited descriptor
+  std::uint32_t pool = 1;               // processes of TAs that are started ahead
 };
 
 struct Config {

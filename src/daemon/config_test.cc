@@ -320,9 +320,23 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
   EXPECT_EQ(kept.pool, 16u);
   ASSERT_TRUE(ParseBackend("user,keys=a.pem,pool=0", kept).ok());
   EXPECT_EQ(kept.pool, 0u);
-  for (const char* option : {"user,keys=", "user,device=/dev/tee0", "user,guest_tas=maybe", "user,",
-                             "user,keys", "host,keys=a.pem", "user,pool=17", "user,pool=-1",
-                             "user,pool=1x", "user,pool=4294967297", "host,pool=1"}) {
+  BackendSpec inherited;
+  ASSERT_TRUE(ParseBackend("user,keys=a.pem,state=/s,state_key_fd=7", inherited).ok());
+  EXPECT_EQ(inherited.state_key_fd, 7);
+  for (const auto& [option, sentence] :
+       {std::pair{"user,state_key_fd=7", "without state=FOLDER"},
+        {"user,state_key=/k", "without state=FOLDER"},
+        {"user,state=/s,state_key=/k,state_key_fd=7", "exclude each other"}}) {
+    BackendSpec bad;
+    const Status status = ParseBackend(option, bad);
+    ASSERT_FALSE(status.ok()) << option;
+    EXPECT_NE(status.error().message.find(sentence), std::string::npos) << option;
+  }
+  for (const char* option : {"user,state=/s,state_key_fd=2", "user,state=/s,state_key_fd=-1",
+                             "user,state=/s,state_key_fd=7x", "user,keys=", "user,device=/dev/tee0",
+                             "user,guest_tas=maybe", "user,", "user,keys", "host,keys=a.pem",
+                             "user,pool=17", "user,pool=-1", "user,pool=1x",
+                             "user,pool=4294967297", "host,pool=1"}) {
     BackendSpec bad;
     const Status status = ParseBackend(option, bad);
     ASSERT_FALSE(status.ok()) << option;

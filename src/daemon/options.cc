@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "daemon/options.h"
 
+#include <fcntl.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -61,6 +63,21 @@ Status Apply(const Given& given, Config& config) {
   return {};
 }
 
+// Before this process opens anything itself, so that the number is the one that was meant.
+Status HoldKeyDescriptor(const Options& options) {
+  const int fd = options.config.backend.state_key_fd;
+  if (fd < 0) return {};
+  if (fd == options.fd) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "--fd and state_key_fd name the same descriptor; give each its own"};
+  }
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) return {};
+  return Error{ErrorCode::kInvalidArgument,
+               "state_key_fd=" + std::to_string(fd) +
+                   ": there is no such descriptor; open the key for this process, as in " +
+                   std::to_string(fd) + "<FILE"};
+}
+
 }  // namespace
 
 Options ParseOptions(int argc, char** argv) {
@@ -77,8 +94,8 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--config", given.config_path, "Configuration file (TOML)");
   app.add_option("--backend", given.backend,
                  "Where the TEE is: host[,device=/dev/teeN][,copy=small|never|always], "
-                 "user,keys=FILE|development[,ta_dir=FOLDER][,guest_tas=yes|no][,state=FOLDER] "
-                 "or fake");
+                 "user,keys=FILE|development[,ta_dir=FOLDER][,guest_tas=yes|no][,state=FOLDER"
+                 "[,state_key=FILE][,state_key_fd=N]] or fake");
   app.add_option("--interrupt", given.interrupt,
                  "SPI number that raises notifications in the guest, -1: none")
       ->check(CLI::Range(-1, 959));
@@ -107,7 +124,8 @@ Options ParseOptions(int argc, char** argv) {
     PrintCapabilities();
     return options;
   }
-  const Status applied = Apply(given, options.config);
+  Status applied = Apply(given, options.config);
+  if (applied.ok()) applied = HoldKeyDescriptor(options);
   if (!applied.ok()) {
     options.exit_status = Mistake(applied.error().message);
     return options;

@@ -103,6 +103,13 @@ TEST_F(VteedTest, PrintsItsCapabilitiesAsJson) {
   EXPECT_FALSE(json["features"].empty());
 }
 
+TEST_F(VteedTest, AKeyDescriptorThatIsNotOpenIsSaid) {
+  EXPECT_EQ(Run({"--check", "--backend", "user,keys=development,state=/s,state_key_fd=99"}), 2);
+  EXPECT_NE(Said("err").find("state_key_fd=99: there is no such descriptor"), std::string::npos);
+  EXPECT_EQ(Run({"--fd", "99", "--backend", "user,state=/s,state_key_fd=99"}), 2);
+  EXPECT_NE(Said("err").find("name the same descriptor"), std::string::npos);
+}
+
 TEST_F(VteedTest, LeavesWithin100MillisecondsOfItsVmm) {
   auto pair = MakeSocketPair();
   ASSERT_TRUE(pair.ok());

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "base/log.h"
+#include "base/unique_fd.h"
 
 namespace vtee::backend {
 namespace {
@@ -60,14 +61,20 @@ Result<std::string> ReadText(const std::string& path) {
 }
 
 Result<std::unique_ptr<ta::TeeState>> OpenState(const UserBackendOptions& options) {
+  const UniqueFd key(options.state_key_fd);
   if (options.state_folder.empty()) {
     Log(LogLevel::kWarning, "state.memory",
         {{"what", "what TAs store ends with this process"}, {"remedy", "state=FOLDER"}});
     return ta::TeeState::InMemory(options.max_storage);
   }
-  std::string key = options.state_key;
-  if (key.empty()) key = options.state_folder + ".key";
-  return ta::TeeState::OnDisk(options.state_folder, key, options.vm, options.max_storage);
+  ta::DiskStateOptions place;
+  place.directory = options.state_folder;
+  place.key_file = options.state_key;
+  place.key_fd = key.get();
+  place.vm = options.vm;
+  place.vm_name = options.vm_name;
+  place.most_bytes = options.max_storage;
+  return ta::TeeState::OnDisk(place);
 }
 
 }  // namespace

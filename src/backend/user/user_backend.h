@@ -25,8 +25,10 @@ struct UserBackendOptions {
   bool guest_tas = true;
   // Where objects, versions and keys are kept; empty: in memory, until vteed ends.
   std::string state_folder;
-  std::string state_key;                  // a file; empty: beside the folder, FOLDER.key
-  tee::Uuid vm;                           // whose state it is
+  std::string state_key;  // a file; empty: beside the folder, FOLDER.key
+  int state_key_fd = -1;  // or an open descriptor, which is closed once it has been read
+  tee::Uuid vm;           // whose state it is
+  std::string vm_name;
   std::uint64_t max_storage = 64u << 20;  // bytes
   std::uint32_t pool = 1;                 // processes of TAs that are started ahead
 };

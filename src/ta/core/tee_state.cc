@@ -10,6 +10,7 @@
 #include "ta/storage/seal.h"
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/state_key.h"
+#include "ta/storage/state_paths.h"
 
 namespace vtee::ta {
 namespace {
@@ -25,6 +26,12 @@ tee::Uuid UuidOf(ConstBytes bytes) {
   uuid.octets[6] = static_cast<std::uint8_t>((uuid.octets[6] & 0x0F) | 0x80);
   uuid.octets[8] = static_cast<std::uint8_t>((uuid.octets[8] & 0x3F) | 0x80);
   return uuid;
+}
+
+Result<SecretBytes> HostKeyOf(const DiskStateOptions& place) {
+  if (place.key_fd >= 0) return ReadHostKey(place.key_fd);
+  const std::string beside = StatePaths(place.directory).key();
+  return ReadHostKey(place.key_file.empty() ? beside : place.key_file, true);
 }
 
 class MemoryState final : public TeeState {
@@ -97,16 +104,15 @@ std::unique_ptr<TeeState> TeeState::InMemory(std::uint64_t most_bytes) {
   return std::make_unique<MemoryState>(std::move(huk), UuidOf(id), most_bytes);
 }
 
-Result<std::unique_ptr<TeeState>> TeeState::OnDisk(const std::string& directory,
-                                                   const std::string& key_file, const tee::Uuid& vm,
-                                                   std::uint64_t most_bytes) {
-  VTEE_ASSIGN_OR_RETURN(const SecretBytes host_key, ReadHostKey(key_file, true));
-  VTEE_ASSIGN_OR_RETURN(const StateKey key, StateKey::Open(directory, vm, host_key));
+Result<std::unique_ptr<TeeState>> TeeState::OnDisk(const DiskStateOptions& place) {
+  VTEE_ASSIGN_OR_RETURN(const SecretBytes host_key, HostKeyOf(place));
+  VTEE_ASSIGN_OR_RETURN(const StateKey key, StateKey::Open(place.directory, place.vm, host_key));
   SqliteStoreOptions options;
-  options.dir = directory;
-  options.vm = vm;
+  options.dir = place.directory;
+  options.vm = place.vm;
+  options.vm_name = place.vm_name;
   options.root_key = key.Derive("storage");
-  options.most_bytes = most_bytes;
+  options.most_bytes = place.most_bytes;
   VTEE_ASSIGN_OR_RETURN(auto store, SqliteStore::Open(std::move(options)));
   return std::unique_ptr<TeeState>(std::make_unique<DiskState>(
       key.Derive("huk", kHukBytes), UuidOf(key.Derive("device-id")), std::move(store)));

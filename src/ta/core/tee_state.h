@@ -17,14 +17,22 @@
 
 namespace vtee::ta {
 
+// Where a state is kept, and what opens it.
+struct DiskStateOptions {
+  std::string directory;
+  // 32 bytes that the directory's root key is sealed with: a file, made if it is not there, or an
+  // open descriptor, which stays open.
+  std::string key_file;  // empty: DIRECTORY.key
+  int key_fd = -1;
+  tee::Uuid vm;         // tells the VMs of a host apart: another one's directory is refused
+  std::string vm_name;  // for people
+  std::uint64_t most_bytes = 0;
+};
+
 class TeeState : public VersionStore {
  public:
   static std::unique_ptr<TeeState> InMemory(std::uint64_t most_bytes);
-  // `key_file`: 32 bytes that the directory's root key is sealed with; made if it is not there.
-  // `vm` tells the VMs of a host apart: another one's directory is refused.
-  static Result<std::unique_ptr<TeeState>> OnDisk(const std::string& directory,
-                                                  const std::string& key_file, const tee::Uuid& vm,
-                                                  std::uint64_t most_bytes);
+  static Result<std::unique_ptr<TeeState>> OnDisk(const DiskStateOptions& place);
 
   virtual std::unique_ptr<ObjectStore> TakeStore() = 0;
   // What a TA's persistent time is ahead of the host's clock, in milliseconds. TEE codes.

@@ -30,7 +30,12 @@ class State : public ::testing::Test {
   State& operator=(const State&) = delete;
 
   Result<std::unique_ptr<TeeState>> Open(const std::string& name, std::uint8_t vm) {
-    return TeeState::OnDisk(folder + "/" + name, folder + "/key", Uuid(vm), kRoom);
+    DiskStateOptions place;
+    place.directory = folder + "/" + name;
+    place.key_file = folder + "/key";
+    place.vm = Uuid(vm);
+    place.most_bytes = kRoom;
+    return TeeState::OnDisk(place);
   }
   std::string folder;
 };

@@ -32,6 +32,7 @@ namespace vtee::ta {
 struct SqliteStoreOptions {
   std::string dir;  // made when it is not there
   tee::Uuid vm;
+  std::string vm_name;             // for people who look at the directory
   SecretBytes root_key;            // StateKey::Derive("storage")
   std::unique_ptr<Anchor> anchor;  // none: a FileAnchor at anchor_path
   std::string anchor_path;         // empty: DIR.anchor, beside the directory

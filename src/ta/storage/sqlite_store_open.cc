@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How a SqliteStore is opened and checked, and how it gets back to work after an outage.
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -10,6 +8,8 @@
 #include "ta/storage/durable_file.h"
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/state_key.h"
+#include "ta/storage/state_lock.h"
+#include "ta/storage/state_paths.h"
 
 namespace vtee::ta {
 namespace {
@@ -18,24 +18,14 @@ namespace code = tee::code;
 
 constexpr std::int64_t kFormat = 1;
 constexpr mode_t kDirectoryMode = 0700;
-constexpr mode_t kFileMode = 0600;
 
 Error Refused(std::string message) {
   return Error{ErrorCode::kInvalidArgument, std::move(message)};
 }
 
-Result<UniqueFd> LockDirectory(const std::string& dir) {
-  if (::mkdir(dir.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
-    return ErrnoError(errno, "cannot create the directory " + dir);
-  }
-  const std::string path = dir + "/lock";
-  UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kFileMode));
-  if (!lock) return ErrnoError(errno, "cannot open " + path);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-  if (errno != EWOULDBLOCK) return ErrnoError(errno, "cannot lock " + path);
-  return Error{ErrorCode::kUnavailable,
-               "another process uses " + dir +
-                   ": a VM's storage can be open only once; stop the other one first"};
+Status MakeDirectory(const std::string& dir) {
+  if (::mkdir(dir.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return {};
+  return ErrnoError(errno, "cannot create the directory " + dir);
 }
 
 SecretBytes StateContext(const tee::Uuid& vm, std::uint64_t epoch) {
@@ -47,7 +37,7 @@ SecretBytes StateContext(const tee::Uuid& vm, std::uint64_t epoch) {
 SqliteStore::SqliteStore(SqliteStoreOptions options, UniqueFd lock,
                          std::unique_ptr<Database> database)
     : options_(std::move(options)),
-      path_(options_.dir + "/" + std::string(kDatabaseName)),
+      path_(StatePaths(options_.dir).database()),
       lock_(std::move(lock)),
       keys_(options_.root_key, options_.vm),
       database_(std::move(database)),
@@ -56,16 +46,17 @@ SqliteStore::SqliteStore(SqliteStoreOptions options, UniqueFd lock,
 }
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(SqliteStoreOptions options) {
-  while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
+  const StatePaths paths(options.dir);
+  options.dir = paths.folder();
   if (options.root_key.size() != kRootBytes) return Refused("a storage key has 32 bytes");
   if (!options.anchor) {
-    if (options.anchor_path.empty()) options.anchor_path = options.dir + ".anchor";
+    if (options.anchor_path.empty()) options.anchor_path = paths.anchor();
     options.anchor = std::make_unique<FileAnchor>(options.anchor_path, options.vm,
                                                   StoreKeys(options.root_key, options.vm).anchor);
   }
-  VTEE_ASSIGN_OR_RETURN(auto lock, LockDirectory(options.dir));
-  const std::string path = options.dir + "/" + std::string(kDatabaseName);
-  VTEE_ASSIGN_OR_RETURN(auto database, Database::Open(path, options.vfs));
+  VTEE_TRY(MakeDirectory(options.dir));
+  VTEE_ASSIGN_OR_RETURN(auto lock, LockState(options.dir, &options.vm_name));
+  VTEE_ASSIGN_OR_RETURN(auto database, Database::Open(paths.database(), options.vfs));
   std::unique_ptr<SqliteStore> store(
       new SqliteStore(std::move(options), std::move(lock), std::move(database)));
   const std::lock_guard guard(store->mutex_);

@@ -10,6 +10,7 @@
 #include "base/unique_fd.h"
 #include "ta/storage/durable_file.h"
 #include "ta/storage/seal.h"
+#include "ta/storage/state_paths.h"
 
 namespace vtee::ta {
 namespace {
@@ -45,7 +46,7 @@ Status MakeDirectory(const std::string& dir) {
 
 Result<SecretBytes> MakeRoot(const std::string& dir, const std::string& path, const tee::Uuid& vm,
                              ConstBytes host_key) {
-  const std::string database = dir + "/" + std::string(kDatabaseName);
+  const std::string database = StatePaths(dir).database();
   if (::access(database.c_str(), F_OK) == 0) {
     return Refused(path + " is missing, and without it nobody can read " + database +
                    ": put it back from a backup, or move the directory away to begin anew");
@@ -97,6 +98,13 @@ Result<SecretBytes> OpenRoot(const std::string& path, ConstBytes file, const tee
 
 Result<SecretBytes> ReadHostKey(int fd) {
   const std::string name = "the host key (descriptor " + std::to_string(fd) + ")";
+  // The position is shared with everybody who has inherited the same open file.
+  SecretBytes whole(kSealKeyBytes + 1);
+  const ssize_t size = ::pread(fd, whole.data(), whole.size(), 0);
+  if (size >= 0) {
+    whole.resize(static_cast<std::size_t>(size));
+    return TakeHostKey(std::move(whole), name);
+  }
   VTEE_ASSIGN_OR_RETURN(auto bytes, ReadToEnd(fd, name));
   return TakeHostKey(std::move(bytes), name);
 }
@@ -127,7 +135,7 @@ Result<SecretBytes> ReadHostKey(const std::string& path, bool create) {
 Result<StateKey> StateKey::Open(const std::string& dir, const tee::Uuid& vm, ConstBytes host_key) {
   if (host_key.size() != kSealKeyBytes) return Refused("a host key has 32 bytes");
   VTEE_TRY(MakeDirectory(dir));
-  const std::string path = dir + "/root.sealed";
+  const std::string path = StatePaths(dir).root();
   VTEE_ASSIGN_OR_RETURN(auto file, ReadSmallFile(path));
   auto root = file ? OpenRoot(path, *file, vm, host_key) : MakeRoot(dir, path, vm, host_key);
   if (!root.ok()) return root.error();

@@ -19,13 +19,11 @@
 namespace vtee::ta {
 
 inline constexpr std::size_t kRootBytes = 32;
-// The store's file in the same directory.
-inline constexpr std::string_view kDatabaseName = "objects.db";
 
 // A key of 32 bytes. `create`: made, with mode 0600, when there is none. Refused when others than
 // its owner and group have access to the file.
 Result<SecretBytes> ReadHostKey(const std::string& path, bool create);
-// The same from an open descriptor, which stays open.
+// The same from an open descriptor, which stays open: all of a file, or the rest of a pipe.
 Result<SecretBytes> ReadHostKey(int fd);
 
 class StateKey {

@@ -82,6 +82,20 @@ TEST(HostKey, IsMadeOnlyWhenAsked) {
   const auto from_fd = ReadHostKey(fd.get());
   ASSERT_TRUE(from_fd.ok());
   EXPECT_EQ(made.value(), from_fd.value());
+  // Of those who share it, each reads all of it.
+  EXPECT_EQ(made.value(), ReadHostKey(fd.get()).value());
+}
+
+TEST(HostKey, ComesThroughAPipe) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd out(ends[0]);
+  UniqueFd in(ends[1]);
+  const auto key = TestBytes(32, 4);
+  ASSERT_EQ(::write(in.get(), key.data(), key.size()), 32);
+  in.Reset();
+  EXPECT_EQ(ReadHostKey(out.get()).value(), key);
+  EXPECT_THAT(ReadHostKey(out.get()).error().message, HasSubstr("has 0 bytes"));
 }
 
 TEST(HostKey, IsTheSameForAllWhoMakeItAtATime) {
