@@ -8,12 +8,14 @@
 #include "cli/install_paths.h"
 #include "cli/options.h"
 #include "cli/run_command.h"
+#include "cli/state_command.h"
 #include "cli/supervisor.h"
 #include "cli/ta_run_command.h"
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   const vtee::cli::Options options = vtee::cli::ParseOptions(arguments);
+  if (options.state) return vtee::cli::StateCommand(*options.state, vtee::cli::Terminal());
   const char* path = std::getenv("PATH");
   const vtee::cli::Surroundings surroundings = {
       [] { return vtee::cli::CheckHost(); }, vtee::cli::OwnFolder(),

@@ -125,7 +125,7 @@ CLI::App* AddTaRun(CLI::App& app, TaRunOptions& options) {
   return run;
 }
 
-Options Ended(int status) { return Options{std::nullopt, std::nullopt, status}; }
+Options Ended(int status) { return Options{std::nullopt, std::nullopt, std::nullopt, status}; }
 
 Options Mistake(const std::string& sentence, const std::string& hint) {
   std::fprintf(stderr, "vtee: %s; see '%s'\n", sentence.c_str(), hint.c_str());
@@ -150,7 +150,7 @@ Options FinishRun(RunWords& words, std::span<const std::string> vmm) {
       options.interrupt.kind == InterruptChoice::Kind::kAuto) {
     options.interrupt.kind = InterruptChoice::Kind::kNone;
   }
-  return Options{std::move(options), std::nullopt, 0};
+  return Options{std::move(options), std::nullopt, std::nullopt, 0};
 }
 
 Options FinishTaRun(TaRunOptions& options, std::span<const std::string> program) {
@@ -159,11 +159,11 @@ Options FinishTaRun(TaRunOptions& options, std::span<const std::string> program)
                    "vtee help ta-run");
   }
   options.program.assign(program.begin(), program.end());
-  return Options{std::nullopt, std::move(options), 0};
+  return Options{std::nullopt, std::move(options), std::nullopt, 0};
 }
 
 // CLI11's texts, brought into the form of a sentence.
-std::string Sentence(const CLI::ParseError& error, const std::string& first_word) {
+std::string Sentence(const CLI::ParseError& error, const std::string& word) {
   std::string text = error.what();
   while (!text.empty() && (text.back() == '.' || text.back() == '\n')) text.pop_back();
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
@@ -172,8 +172,11 @@ std::string Sentence(const CLI::ParseError& error, const std::string& first_word
     return "there is no option or command '" + words + "'";
   }
   if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
-    return first_word.empty() ? "a command is missing"
-                              : "there is no option or command '" + first_word + "'";
+    // "FOLDER is required"; else a subcommand is.
+    const std::size_t is = text.find(" is required");
+    if (is != std::string::npos && !text.starts_with("A "))
+      return text.substr(0, is) + " is missing";
+    return word.empty() ? "a command is missing" : "there is no option or command '" + word + "'";
   }
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
     return text.substr(0, text.find(':')) + " needs a value";
@@ -191,8 +194,10 @@ std::vector<std::string> UndoHelpCommand(std::span<const std::string> arguments)
   if (!words.empty() && words.front() == "help") {
     words.erase(words.begin());
     // "help frob" must not show the general help as if it answered.
-    const bool known = words.empty() || words.front() == "run" || words.front() == "ta-run";
-    if (known) words.push_back("--help");
+    constexpr const char* kCommands[] = {"run", "ta-run", "state"};
+    if (words.empty() || std::ranges::find(kCommands, words.front()) != std::end(kCommands)) {
+      words.push_back("--help");
+    }
   }
   return words;
 }
@@ -213,17 +218,24 @@ Options ParseOptions(std::span<const std::string> arguments) {
   CLI::App* run = AddRun(app, words);
   TaRunOptions ta_run_options;
   CLI::App* ta_run = AddTaRun(app, ta_run_options);
+  StateOptions state;
+  CLI::App* state_app = AddState(app, state);
   std::vector<std::string> own = UndoHelpCommand(arguments.first(own_count));
-  const std::string first_word = own.empty() ? "" : own.front();
+  // What stands where a command should.
+  const std::size_t place = !own.empty() && own.front() == "state" ? 1 : 0;
+  const std::string word = own.size() > place ? own[place] : "";
   std::reverse(own.begin(), own.end());  // CLI11 takes them from the back
   try {
     app.parse(own);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return Ended(app.exit(error));
-    return Mistake(Sentence(error, first_word), run->parsed()      ? "vtee help run"
-                                                : ta_run->parsed() ? "vtee help ta-run"
-                                                                   : "vtee help");
+    const char* hint = run->parsed()         ? "vtee help run"
+                       : ta_run->parsed()    ? "vtee help ta-run"
+                       : state_app->parsed() ? "vtee help state"
+                                             : "vtee help";
+    return Mistake(Sentence(error, word), hint);
   }
+  if (state_app->parsed()) return Options{std::nullopt, std::nullopt, std::move(state), 0};
   return ta_run->parsed() ? FinishTaRun(ta_run_options, rest) : FinishRun(words, rest);
 }
 

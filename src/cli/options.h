@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/state_options.h"
 #include "cli/tee_node.h"
 
 namespace vtee::cli {
@@ -48,8 +49,9 @@ struct TaRunOptions {
 };
 
 struct Options {
-  std::optional<RunOptions> run;
+  std::optional<RunOptions> run;  // one of these
   std::optional<TaRunOptions> ta_run;
+  std::optional<StateOptions> state;
   int exit_status = 0;  // when there is no subcommand to run: all has been said already
 };
 

@@ -199,7 +199,7 @@ constexpr BackendKind kBackendKinds[] = {
     {"host", ParseHostSetting, "device=/dev/teeN and copy=small, never or always"},
     {"user", ParseUserSetting,
      "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no, state=FOLDER, "
-      "state_key=FILE or state_key_fd=N (3 or more), pool=0 to 16"},
+     "state_key=FILE or state_key_fd=N (3 or more), pool=0 to 16"},
     {"fake", nullptr, "no settings"},
 };
 

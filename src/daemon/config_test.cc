@@ -332,11 +332,11 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
     ASSERT_FALSE(status.ok()) << option;
     EXPECT_NE(status.error().message.find(sentence), std::string::npos) << option;
   }
-  for (const char* option : {"user,state=/s,state_key_fd=2", "user,state=/s,state_key_fd=-1",
-                             "user,state=/s,state_key_fd=7x", "user,keys=", "user,device=/dev/tee0",
-                             "user,guest_tas=maybe", "user,", "user,keys", "host,keys=a.pem",
-                             "user,pool=17", "user,pool=-1", "user,pool=1x",
-                             "user,pool=4294967297", "host,pool=1"}) {
+  for (const char* option :
+       {"user,state=/s,state_key_fd=2", "user,state=/s,state_key_fd=-1",
+        "user,state=/s,state_key_fd=7x", "user,keys=", "user,device=/dev/tee0",
+        "user,guest_tas=maybe", "user,", "user,keys", "host,keys=a.pem", "user,pool=17",
+        "user,pool=-1", "user,pool=1x", "user,pool=4294967297", "host,pool=1"}) {
     BackendSpec bad;
     const Status status = ParseBackend(option, bad);
     ASSERT_FALSE(status.ok()) << option;

@@ -57,6 +57,8 @@ class Database {
   // `sql` must live as long as the database. One use of a statement at a time.
   Statement Use(const char* sql);
   int Run(const char* sql);  // statements without results; SQLITE_OK or an error
+  // What is in the log when it is closed stays there, for who only looks.
+  void KeepLog() { sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr); }
   bool InTransaction() const { return sqlite3_get_autocommit(connection_) == 0; }
   std::string message() const { return sqlite3_errmsg(connection_); }
 

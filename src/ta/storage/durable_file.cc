@@ -56,23 +56,34 @@ Status SyncDirectory(const std::string& dir) {
   return {};
 }
 
-Result<bool> CreateDurably(const std::string& path, ConstBytes bytes) {
+Result<DraftFile> DraftFile::Create(const std::string& path) {
   std::string draft = path + ".XXXXXX";
-  const UniqueFd fd(::mkostemp(draft.data(), O_CLOEXEC));
-  if (!fd) return ErrnoError(errno, "cannot create " + path);
-  Status written = WriteAll(fd.get(), bytes, path);
-  if (written.ok() && ::fsync(fd.get()) != 0) {
-    written = ErrnoError(errno, "cannot write back " + path);
-  }
+  const int fd = ::mkostemp(draft.data(), O_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, "cannot create " + path);
+  return DraftFile(path, std::move(draft), fd);
+}
+
+DraftFile::~DraftFile() {
+  if (!draft_.empty()) ::unlink(draft_.c_str());
+}
+
+Status DraftFile::Write(ConstBytes bytes) { return WriteAll(fd_.get(), bytes, path_); }
+
+Result<bool> DraftFile::Publish() {
+  if (::fsync(fd_.get()) != 0) return ErrnoError(errno, "cannot write back " + path_);
   // Unlike a rename, this never replaces.
-  const bool made = written.ok() && ::link(draft.c_str(), path.c_str()) == 0;
-  const int error = errno;
-  ::unlink(draft.c_str());
-  VTEE_TRY(std::move(written));
-  if (!made && error == EEXIST) return false;
-  if (!made) return ErrnoError(error, "cannot create " + path);
-  VTEE_TRY(SyncDirectory(ParentOf(path)));
+  const bool made = ::link(draft_.c_str(), path_.c_str()) == 0;
+  if (!made && errno == EEXIST) return false;
+  if (!made) return ErrnoError(errno, "cannot create " + path_);
+  ::unlink(std::exchange(draft_, {}).c_str());
+  VTEE_TRY(SyncDirectory(ParentOf(path_)));
   return true;
+}
+
+Result<bool> CreateDurably(const std::string& path, ConstBytes bytes) {
+  VTEE_ASSIGN_OR_RETURN(DraftFile draft, DraftFile::Create(path));
+  VTEE_TRY(draft.Write(bytes));
+  return draft.Publish();
 }
 
 Status WriteDurably(const std::string& path, ConstBytes bytes) {

@@ -66,27 +66,42 @@ Result<SecretBytes> MakeRoot(const std::string& dir, const std::string& path, co
   return root;
 }
 
-Result<SecretBytes> OpenRoot(const std::string& path, ConstBytes file, const tee::Uuid& vm,
-                             ConstBytes host_key) {
+// What is before the sealed root.
+struct RootHeader {
+  std::uint32_t format = 0;
+  tee::Uuid owner;
+  ConstBytes sealed;
+};
+std::optional<RootHeader> ParseRoot(ConstBytes file) {
   Decoder decoder(file);
   const ConstBytes magic = decoder.Bytes(kMagic.size());
-  const std::uint32_t format = decoder.U32();
-  tee::Uuid owner;
-  const ConstBytes uuid = decoder.Bytes(owner.octets.size());
+  RootHeader header;
+  header.format = decoder.U32();
+  const ConstBytes uuid = decoder.Bytes(header.owner.octets.size());
   if (!decoder.ok() || std::memcmp(magic.data(), kMagic.data(), kMagic.size()) != 0) {
+    return std::nullopt;
+  }
+  std::memcpy(header.owner.octets.data(), uuid.data(), uuid.size());
+  header.sealed = decoder.rest();
+  return header;
+}
+
+Result<SecretBytes> OpenRoot(const std::string& path, ConstBytes file, const tee::Uuid& vm,
+                             ConstBytes host_key) {
+  const auto header = ParseRoot(file);
+  if (!header) {
     return Refused(path + " is damaged or no root key of vtee: put it back from a backup");
   }
-  if (format != kFormat) {
-    return Refused(path + " has format " + std::to_string(format) +
+  if (header->format != kFormat) {
+    return Refused(path + " has format " + std::to_string(header->format) +
                    ", this version of vtee knows only 1: use the version that wrote it");
   }
-  std::memcpy(owner.octets.data(), uuid.data(), uuid.size());
-  if (owner != vm) {
-    return Refused(path + " belongs to the VM " + tee::ToString(owner) + ", not to " +
+  if (header->owner != vm) {
+    return Refused(path + " belongs to the VM " + tee::ToString(header->owner) + ", not to " +
                    tee::ToString(vm) + ": give each VM its own directory");
   }
   SecretBytes root;
-  if (!Unseal(host_key, Header(vm), decoder.rest(), root) || root.size() != kRootBytes) {
+  if (!Unseal(host_key, Header(vm), header->sealed, root) || root.size() != kRootBytes) {
     return Refused(path +
                    " cannot be opened with this host key: it was sealed with another one, or it is "
                    "damaged; use the key of the host that made it, or a backup");
@@ -140,6 +155,12 @@ Result<StateKey> StateKey::Open(const std::string& dir, const tee::Uuid& vm, Con
   auto root = file ? OpenRoot(path, *file, vm, host_key) : MakeRoot(dir, path, vm, host_key);
   if (!root.ok()) return root.error();
   return StateKey(std::move(root).value(), vm);
+}
+
+std::optional<tee::Uuid> OwnerOfRoot(ConstBytes file) {
+  const auto header = ParseRoot(file);
+  if (!header || header->format != kFormat) return std::nullopt;
+  return header->owner;
 }
 
 SecretBytes StateKey::Derive(std::string_view label, std::size_t size) const {

@@ -9,6 +9,7 @@
 // the key that a TPM unsealed as a descriptor).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,9 @@ inline constexpr std::size_t kRootBytes = 32;
 Result<SecretBytes> ReadHostKey(const std::string& path, bool create);
 // The same from an open descriptor, which stays open: all of a file, or the rest of a pipe.
 Result<SecretBytes> ReadHostKey(int fd);
+
+// Whose root.sealed it is, for who has no key: not to be relied on. Nothing: it is none.
+std::optional<tee::Uuid> OwnerOfRoot(ConstBytes file);
 
 class StateKey {
  public:

@@ -3,15 +3,12 @@
 // told was done is there afterwards, and nothing is half done.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <csignal>
 
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/state_key.h"
+#include "ta/storage/test_kill.h"
 #include "ta/storage/test_store.h"
 
 namespace vtee::ta {
@@ -43,30 +40,6 @@ void RunSteps(const std::string& dir, Progress& progress) {
   progress.finished = true;
 }
 
-// False: the system does not let a process be traced (qemu-user, a sandbox).
-bool Trace(const std::string& dir, Progress& progress, int calls) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(1);
-    ::raise(SIGSTOP);
-    RunSteps(dir, progress);
-    ::_exit(0);
-  }
-  int status = 0;
-  bool traced =
-      ::waitpid(child, &status, 0) == child && WIFSTOPPED(status) &&
-      ::ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) == 0;
-  // Each call stops it twice.
-  for (int stop = 0; traced && stop < 2 * calls - 1; ++stop) {
-    traced = ::ptrace(PTRACE_SYSCALL, child, nullptr, nullptr) == 0 &&
-             ::waitpid(child, &status, 0) == child;
-    if (traced && !WIFSTOPPED(status)) return true;  // it ended by itself
-  }
-  ::kill(child, SIGKILL);
-  ::waitpid(child, &status, 0);
-  return traced;
-}
-
 TEST(StoreCrash, AtEachSystemCall) {
   void* shared =
       ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -77,7 +50,8 @@ TEST(StoreCrash, AtEachSystemCall) {
   for (; !finished && !testing::Test::HasFailure(); ++calls) {
     const TestDir dir;
     auto* progress = new (shared) Progress;
-    if (!Trace(dir / "vm", *progress, calls)) GTEST_SKIP() << "processes cannot be traced here";
+    const auto killed = KillAtCall(calls, [&] { RunSteps(dir / "vm", *progress); });
+    if (killed == Killed::kCannot) GTEST_SKIP() << "processes cannot be traced here";
     finished = progress->finished;
     const auto done = static_cast<std::size_t>(progress->done.load());
     auto store = OpenVm(dir / "vm");

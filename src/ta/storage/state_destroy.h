@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Ends a VM's state for good: its sealed root key first, without which nobody can read the rest,
+// then all of its files.
+//
+// Killed in between, it can be called again. Threading: one at a time for a folder.
+// Not supported: media that keep what is overwritten (flash, copy-on-write file systems, snapshots,
+// backups): there the end of the host's key is what counts, which lies elsewhere when
+// state_key names it.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace vtee::ta {
+
+// FOLDER, FOLDER.anchor and FOLDER.key. Refused when it is in use, or no state. Files in the folder
+// that are not vtee's stay, and it with them: an error says so when all else is done.
+Status DestroyState(const std::string& folder);
+
+}  // namespace vtee::ta
