@@ -101,6 +101,13 @@ std::uint32_t AsymmetricOperate(std::uint32_t algorithm, std::uint32_t mode,
   return result;
 }
 
+std::size_t AsymmetricRoom(std::uint32_t algorithm, std::uint32_t mode, const CryptoObject& key) {
+  if (mode != opmode::kEncrypt) return 0;
+  const auto scheme = RsaSchemeOf(algorithm);
+  if (!scheme || scheme->signs || scheme->padding == RsaScheme::Padding::kNone) return 0;
+  return key.Bytes(attr::kRsaModulus).size();
+}
+
 std::uint32_t AsymmetricVerify(std::uint32_t algorithm, const CryptoObject& key, Attributes params,
                                ConstBytes data, ConstBytes signature) {
   std::uint32_t result = code::kNotSupported;

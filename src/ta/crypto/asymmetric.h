@@ -5,6 +5,7 @@
 // thread, a key in one at a time. Not supported: Ed448.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "ta/crypto/object.h"
@@ -20,6 +21,10 @@ bool IsAsymmetricSupported(std::uint32_t algorithm);
 std::uint32_t AsymmetricOperate(std::uint32_t algorithm, std::uint32_t mode,
                                 const CryptoObject& key, Attributes params, ConstBytes in,
                                 SecretBytes& out);
+// The size of what comes out, where OP-TEE wants room for it before it looks at what goes in, so
+// that asking for the size never fails: encryption with RSA and padding. Otherwise 0.
+std::size_t AsymmetricRoom(std::uint32_t algorithm, std::uint32_t mode, const CryptoObject& key);
+
 std::uint32_t AsymmetricVerify(std::uint32_t algorithm, const CryptoObject& key, Attributes params,
                                ConstBytes data, ConstBytes signature);
 

@@ -131,6 +131,21 @@ TEST(Rsa, OaepWithLabelAndOtherMask) {
             code::kBadParameters);
 }
 
+// A key of 1024 bits is too short for OAEP with SHA-512; the size of what would come out is not.
+TEST(Rsa, TheRoomAnEncryptionWantsIsKnownBeforeItsInput) {
+  const CryptoObject key = Generated(objtype::kRsaKeypair, 1024);
+  constexpr std::uint32_t kOaepSha512 = 0x60610230;
+  SecretBytes out;
+  ASSERT_EQ(AsymmetricOperate(kOaepSha512, opmode::kEncrypt, key, {}, SomeBytes(1), out),
+            code::kBadParameters);
+  EXPECT_EQ(AsymmetricRoom(kOaepSha512, opmode::kEncrypt, key), 128U);
+  EXPECT_EQ(AsymmetricRoom(alg::kRsaesPkcs1, opmode::kEncrypt, key), 128U);
+  // What has no padding comes out as short as it is.
+  EXPECT_EQ(AsymmetricRoom(alg::kRsaNopad, opmode::kEncrypt, key), 0U);
+  EXPECT_EQ(AsymmetricRoom(alg::kRsaesPkcs1, opmode::kDecrypt, key), 0U);
+  EXPECT_EQ(AsymmetricRoom(alg::kRsassaPssSha256, opmode::kSign, key), 0U);
+}
+
 TEST(Ecdsa, SignsOnEveryCurve) {
   struct Case {
     std::uint32_t curve;

@@ -62,6 +62,10 @@ std::uint32_t OperateCall(TaInstance& ta, const SyscallArgs& args) {
   const auto key = ta.handles().objects.Find(operation->key1);
   if (!key) return code::kBadState;
   if (!Usable(*key)) return code::kGeneric;
+  const std::uint64_t wanted = AsymmetricRoom(operation->algorithm, operation->mode, key->key);
+  if (room < wanted) {
+    return ta.space().WriteObject(args[6], wanted) ? code::kShortBuffer : code::kAccessDenied;
+  }
   SecretBytes made;
   result = AsymmetricOperate(operation->algorithm, operation->mode, key->key, attributes.get(), in,
                              made);
