@@ -15,6 +15,10 @@ MemoryStore::Object* MemoryStore::Find(const ObjectKey& key) {
   return found == objects_.end() ? nullptr : &found->second;
 }
 
+std::uint64_t MemoryStore::Charge(const Object& object) {
+  return kObjectCharge + object.object.size() + object.data.size();
+}
+
 std::uint32_t MemoryStore::Resize(Object& object, std::uint64_t size) {
   const std::uint64_t before = object.data.size();
   if (size > before && size - before > most_bytes_ - bytes_) return kStorageNoSpace;
@@ -28,10 +32,12 @@ std::uint32_t MemoryStore::Create(const ObjectKey& key, const ObjectRecord& reco
   const std::lock_guard lock(mutex_);
   Object* before = Find(key);
   if (before != nullptr && !overwrite) return code::kAccessConflict;
-  const std::uint64_t freed = before == nullptr ? 0 : before->data.size();
-  if (data.size() > most_bytes_ - bytes_ + freed) return kStorageNoSpace;
-  objects_[key] = Object{record.object, record.usage, Secret(data)};
-  bytes_ = bytes_ - freed + data.size();
+  const std::uint64_t freed = before == nullptr ? 0 : Charge(*before);
+  Object object{record.object, record.usage, Secret(data)};
+  const std::uint64_t charge = Charge(object);
+  if (charge > most_bytes_ - bytes_ + freed) return kStorageNoSpace;
+  objects_[key] = std::move(object);
+  bytes_ = bytes_ - freed + charge;
   return code::kSuccess;
 }
 
@@ -98,7 +104,7 @@ std::uint32_t MemoryStore::Remove(const ObjectKey& key) {
   const std::lock_guard lock(mutex_);
   const Object* object = Find(key);
   if (object == nullptr) return code::kItemNotFound;
-  bytes_ -= object->data.size();
+  bytes_ -= Charge(*object);
   objects_.erase(key);
   return code::kSuccess;
 }

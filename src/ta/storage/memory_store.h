@@ -33,6 +33,8 @@ class MemoryStore final : public ObjectStore {
     SecretBytes data;
   };
   Object* Find(const ObjectKey& key);
+  // What it counts for of most_bytes_.
+  static std::uint64_t Charge(const Object& object);
   std::uint32_t Resize(Object& object, std::uint64_t size);
 
   const std::uint64_t most_bytes_;

@@ -22,6 +22,9 @@ inline constexpr std::uint32_t kStorageNoSpace = 0xFFFF3041;
 
 using ObjectId = std::vector<std::byte>;
 inline constexpr std::size_t kMostObjectId = 64;  // TEE_OBJECT_ID_MAX_LEN
+// What an object counts for beside its attributes and data, so that empty ones are no way around a
+// limit on bytes.
+inline constexpr std::uint64_t kObjectCharge = 256;
 
 inline constexpr std::uint32_t kPrivateStorage = 1;  // TEE_STORAGE_PRIVATE
 

@@ -42,9 +42,6 @@ struct SqliteStoreOptions {
 
 class SqliteStore final : public ObjectStore {
  public:
-  // What an object costs beside its bytes, so that empty ones end, too.
-  static constexpr std::uint64_t kObjectCharge = 256;
-
   static Result<std::unique_ptr<SqliteStore>> Open(SqliteStoreOptions options);
   ~SqliteStore() override = default;
 

@@ -154,16 +154,28 @@ TEST_F(Stored, UsageIsSharedByAllHandlesAndOnlyShrinks) {
 }
 
 TEST_F(Stored, TheQuotaIsKept) {
+  constexpr std::uint64_t kMost = kRoom - kObjectCharge - 10;
   std::shared_ptr<StoredObject> object;
-  ASSERT_EQ(Create(Key("a"), kWrite, object, std::string(kRoom - 10, 'x')), code::kSuccess);
+  ASSERT_EQ(Create(Key("a"), kWrite, object, std::string(kMost, 'x')), code::kSuccess);
   std::shared_ptr<StoredObject> other;
   EXPECT_EQ(Create(Key("b"), kWrite, other, "eleven bytes"), kStorageNoSpace);
-  EXPECT_EQ(object->Truncate(kRoom + 1), kStorageNoSpace);
-  EXPECT_EQ(object->size(), kRoom - 10);
+  EXPECT_EQ(object->Truncate(kMost + 11), kStorageNoSpace);
+  EXPECT_EQ(object->size(), kMost);
   const std::byte one{1};
   EXPECT_EQ(object->Write(~std::uint64_t{0}, ConstBytes(&one, 1)), kStorageNoSpace);
   ASSERT_EQ(object->Truncate(0), code::kSuccess);
   EXPECT_EQ(Create(Key("b"), kWrite, other, "eleven bytes"), code::kSuccess);
+}
+
+TEST_F(Stored, EmptyObjectsCountToo) {
+  std::vector<std::shared_ptr<StoredObject>> made(1);
+  while (made.size() < 1000 &&
+         Create(Key(std::to_string(made.size())), kWriteMeta, made.back(), "") == code::kSuccess) {
+    made.emplace_back();
+  }
+  EXPECT_EQ(made.size() - 1, kRoom / kObjectCharge);
+  ASSERT_EQ(objects.store().Remove(made.front()->key()), code::kSuccess);
+  EXPECT_EQ(Create(Key("again"), kWrite, made.back(), ""), code::kSuccess);
 }
 
 }  // namespace
