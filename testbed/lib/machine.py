@@ -34,6 +34,11 @@ TO_BUILD_FIRMWARE = {
     "libssl-dev": "/usr/include/openssl/sha.h",
     "xz-utils": "xz",
 }
+TO_BUILD_TAS = {
+    "make": "make",
+    "gcc-aarch64-linux-gnu": "aarch64-linux-gnu-gcc",
+    "python3-cryptography": "/usr/lib/python3/dist-packages/cryptography",
+}
 
 # Debian's names for the machine: architecture, and the folder of its libraries.
 ARCHITECTURES = {"x86_64": ("amd64", "x86_64-linux-gnu"), "aarch64": ("arm64", "aarch64-linux-gnu")}

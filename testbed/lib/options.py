@@ -86,6 +86,8 @@ def _parser():
         help="the host's kernel, likewise (default 6.12)")
     add("--optee", choices=("4.5", "4.10"), default="4.5",
         help="version of OP-TEE and of xtest in host and guests (default 4.5)")
+    add("--pkcs11", action="store_true",
+        help="host and guests have OP-TEE's PKCS#11 TA and pkcs11-tool")
     add("--backend", metavar="B",
         help="vtee's backend (default: host with el3, user,keys=development with no-el3); "
         "none: plain QEMU, guests have no TEE")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from . import cache as caches
-from . import emulator, firmware, kernel, payload, userland
+from . import devkit, emulator, firmware, kernel, payload, userland
 from .archive import Archive
 from .options import parse
 from .stages import Progress
@@ -30,13 +30,18 @@ class Parts:
         with progress.stage("fetch", "packages") as stage:
             kernels = {name: kernel.fetch(debian, name, stage) for name in series}
             qemu = emulator.fetch(debian, stage)
-            userland_packages = userland.fetch(debian, options.optee, stage)
+            userland_packages = userland.fetch(debian, options, stage)
+            kit_packages = options.pkcs11 and devkit.fetch(debian, options.optee, stage)
             secure = options.host == "el3" and firmware.fetch(debian, options.optee, stage)
         with progress.stage("images", "emulator, kernels and userland") as stage:
             self.qemu = emulator.prepare(cache, qemu, stage)
             for name, packages in kernels.items():
                 kernels[name] = kernel.prepare(cache, packages, name, say, stage)
-            self.userland = userland.prepare(cache, userland_packages, options.optee, say, stage)
+            kit = None
+            if options.pkcs11:
+                kit = devkit.prepare(cache, kit_packages, options.optee, stage)
+            self.userland = userland.prepare(cache, userland_packages, options.optee, kit, say,
+                                             stage)
         self.host_kernel = kernels[options.host_kernel]
         self.guest_kernel = kernels.get(options.guest)
         self.flash = None

@@ -3,7 +3,7 @@
 
 import shutil
 
-from . import archive, elf
+from . import archive, devkit, elf
 from .cache import files_key, key
 from .cpio import Cpio
 from .firmware import suite_of
@@ -14,6 +14,10 @@ _OPTEE_PACKAGES = ("tee-supplicant", "libteec2", "libckteec0t64", "optee-test-qe
 _PACKAGES = ("qemu-system-arm", "qemu-efi-aarch64", "busybox-static", "strace", "socat",
              "libstdc++6", "libsqlite3-0", "libssl3t64", "libseccomp2", "libcap-ng0", "libfdt1",
              "kexec-tools", *_OPTEE_PACKAGES)
+
+# With --pkcs11.
+_PKCS11_PACKAGES = ("opensc",)
+_PKCS11_PROGRAMS = ("usr/bin/pkcs11-tool",)
 
 # Left out of the host's root: documents, translations, firmware of machines that are not ours.
 _UNUSED = (
@@ -47,30 +51,36 @@ class Userland:
         self.guest_libraries = set((folder / "guest-libraries").read_text().split())
 
 
-def fetch(debian, optee, stage):
+def fetch(debian, options, stage):
     """The package set of the userland with OP-TEE's programs of a version."""
-    suite = suite_of(optee)
+    suite = suite_of(options.optee)
     newer = _OPTEE_PACKAGES if suite != archive.MAIN_SUITE else ()
-    return debian.with_dependencies(f"userland-{optee}", suite, _PACKAGES, stage, newer)
+    packages = _PACKAGES + (_PKCS11_PACKAGES if options.pkcs11 else ())
+    return debian.with_dependencies(f"userland-{options.optee}", suite, packages, stage, newer)
 
 
-def prepare(cache, packages, optee, say, stage):
-    """The Userland of a package set."""
+def prepare(cache, packages, optee, kit, say, stage):
+    """The Userland of a package set; with PKCS#11, whose TA is in the kit, if there is a kit."""
+    programs = _GUEST_PROGRAMS + (_PKCS11_PROGRAMS if kit else ())
+
     def build(folder):
         install_lacking(TO_BUILD_IMAGES, say)
         root = folder / "root"
         root.mkdir()
         archive.unpack(packages, root, stage)
+        if kit:
+            shutil.copy(kit / "ta" / devkit.PKCS11_TA, root / "usr/lib/optee_armtz")
         _shape(root)
         shutil.copy(root / "usr/bin/busybox", folder)
         folders = [root / name for name in elf.LIBRARY_FOLDERS]
         (folder / "host-libraries").write_text("".join(
             f"{path.name}\n" for place in folders for path in place.glob("*.so*")))
-        libraries = _write_guest(root, folder / "guest.cpio")
+        libraries = _write_guest(root, programs, folder / "guest.cpio")
         (folder / "guest-libraries").write_text("".join(f"{name}\n" for name in libraries))
         stage.run(["mkfs.erofs", "--quiet", "--all-root", "-T0", folder / "root.erofs", root])
         shutil.rmtree(root)
-    name = f"{optee}-{key(files_key(packages), _UNUSED, _GUEST_PROGRAMS, _GUEST_FILES, _LOADER)}"
+    parts = (files_key(packages), _UNUSED, programs, _GUEST_FILES, _LOADER)
+    name = f"{optee}-{key(*parts, kit.name) if kit else key(*parts)}"
     return Userland(cache.entry("userland", name, build))
 
 
@@ -94,9 +104,9 @@ def _shape(root):
     (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
 
 
-def _write_guest(root, path):
+def _write_guest(root, programs, path):
     """Writes the guest's root and returns the names of the libraries in it."""
-    programs = [root / name for name in _GUEST_PROGRAMS]
+    programs = [root / name for name in programs]
     programs += [root / name for name in _GUEST_OPTIONAL if (root / name).exists()]
     plugins = [path for name in _GUEST_FILES for path in (root / name).rglob("*")
                if path.is_file()]
