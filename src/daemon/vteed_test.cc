@@ -210,7 +210,8 @@ TEST_F(VteedTest, MistakesAreOneSentenceAndStatusTwo) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{"--no-such-option"}, "no-such-option"},
       {{"--backend", "fake"}, "--socket-path"},
-      {{"--backend", "fake", "--fd", "3", "--socket-path", "x"}, "either"},
+      {{"--backend", "fake", "--fd", "3", "--socket-path", "x"}, "one of"},
+      {{"--backend", "fake", "--program-socket", "y", "--socket-path", "x"}, "one of"},
       {{"--backend", "moon", "--fd", "3"}, "moon"},
       {{"--fd", "3"}, "--backend"},
       {{"--check", "--backend", "host,device=" + Path("tee0")}, "tee0"},

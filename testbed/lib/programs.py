@@ -31,7 +31,7 @@ def prepare(optee, log_path):
     progress = Progress(log_path, quiet=True)
     debian = Archive(cache, progress.say)
     with cache.locked(), progress.stage("fetch", "packages") as stage:
-        packages = userland.fetch(debian, optee, stage)
+        packages = userland.fetch(debian, optee, False, stage)
 
         def build(folder):
             whole = folder / "whole"

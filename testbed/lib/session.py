@@ -30,7 +30,7 @@ class Parts:
         with progress.stage("fetch", "packages") as stage:
             kernels = {name: kernel.fetch(debian, name, stage) for name in series}
             qemu = emulator.fetch(debian, stage)
-            userland_packages = userland.fetch(debian, options, stage)
+            userland_packages = userland.fetch(debian, options.optee, options.pkcs11, stage)
             kit_packages = options.pkcs11 and devkit.fetch(debian, options.optee, stage)
             secure = options.host == "el3" and firmware.fetch(debian, options.optee, stage)
         with progress.stage("images", "emulator, kernels and userland") as stage:

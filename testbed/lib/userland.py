@@ -51,12 +51,12 @@ class Userland:
         self.guest_libraries = set((folder / "guest-libraries").read_text().split())
 
 
-def fetch(debian, options, stage):
+def fetch(debian, optee, pkcs11, stage):
     """The package set of the userland with OP-TEE's programs of a version."""
-    suite = suite_of(options.optee)
+    suite = suite_of(optee)
     newer = _OPTEE_PACKAGES if suite != archive.MAIN_SUITE else ()
-    packages = _PACKAGES + (_PKCS11_PACKAGES if options.pkcs11 else ())
-    return debian.with_dependencies(f"userland-{options.optee}", suite, packages, stage, newer)
+    packages = _PACKAGES + (_PKCS11_PACKAGES if pkcs11 else ())
+    return debian.with_dependencies(f"userland-{optee}", suite, packages, stage, newer)
 
 
 def prepare(cache, packages, optee, kit, say, stage):
