@@ -38,7 +38,9 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const Config& config) {
     options.state_key = spec.state_key;
     options.state_key_fd = spec.state_key_fd;
     options.vm = config.uuid;
-    options.pool = spec.pool;
+    // One that waits for a debugger is no good ahead of a TA.
+    options.pool = spec.debug_port == 0 ? spec.pool : 0;
+    options.debug_port = spec.debug_port;
     options.vm_name = config.name;
     VTEE_ASSIGN_OR_RETURN(auto user, backend::UserBackend::Open(options));
     return std::unique_ptr<tee::Backend>(std::move(user));

@@ -184,6 +184,10 @@ bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec
   } else if (name == "pool") {
     constexpr std::uint32_t kMostPool = 16;
     return ParseCount(value, kMostPool, spec.pool);
+  } else if (name == "gdb") {
+    std::uint32_t port = 0;
+    if (!ParseCount(value, UINT16_MAX, port) || port == 0) return false;
+    spec.debug_port = static_cast<std::uint16_t>(port);
   } else {
     return false;
   }
@@ -199,7 +203,7 @@ constexpr BackendKind kBackendKinds[] = {
     {"host", ParseHostSetting, "device=/dev/teeN and copy=small, never or always"},
     {"user", ParseUserSetting,
      "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no, state=FOLDER, "
-     "state_key=FILE or state_key_fd=N (3 or more), pool=0 to 16"},
+     "state_key=FILE or state_key_fd=N (3 or more), pool=0 to 16, gdb=PORT"},
     {"fake", nullptr, "no settings"},
 };
 

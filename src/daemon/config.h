@@ -29,6 +29,7 @@ struct BackendSpec {
   std::string state_folder;             // empty: nothing is kept
   std::string state_key;                // a file
   int state_key_fd = -1;                // or an inherited descriptor
+  std::uint16_t debug_port = 0;         // TAs wait for debuggers from here on; 0: they do not
   std::uint32_t pool = 1;               // processes of TAs that are started ahead
 };
 

@@ -320,6 +320,8 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
   EXPECT_EQ(kept.pool, 16u);
   ASSERT_TRUE(ParseBackend("user,keys=a.pem,pool=0", kept).ok());
   EXPECT_EQ(kept.pool, 0u);
+  ASSERT_TRUE(ParseBackend("user,keys=a.pem,gdb=65535", kept).ok());
+  EXPECT_EQ(kept.debug_port, 65535);
   BackendSpec inherited;
   ASSERT_TRUE(ParseBackend("user,keys=a.pem,state=/s,state_key_fd=7", inherited).ok());
   EXPECT_EQ(inherited.state_key_fd, 7);
@@ -336,7 +338,8 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
        {"user,state=/s,state_key_fd=2", "user,state=/s,state_key_fd=-1",
         "user,state=/s,state_key_fd=7x", "user,keys=", "user,device=/dev/tee0",
         "user,guest_tas=maybe", "user,", "user,keys", "host,keys=a.pem", "user,pool=17",
-        "user,pool=-1", "user,pool=1x", "user,pool=4294967297", "host,pool=1"}) {
+        "user,gdb=0", "user,gdb=65536", "user,gdb=", "user,pool=-1", "user,pool=1x",
+        "user,pool=4294967297", "host,pool=1"}) {
     BackendSpec bad;
     const Status status = ParseBackend(option, bad);
     ASSERT_FALSE(status.ok()) << option;

@@ -111,7 +111,12 @@ UserBackend::~UserBackend() = default;
 
 Result<std::unique_ptr<UserBackend>> UserBackend::Open(const UserBackendOptions& options) {
   ta::TeeOptions tee;
-  VTEE_ASSIGN_OR_RETURN(tee.program, ta::RunnerProgram::Find());
+  VTEE_ASSIGN_OR_RETURN(tee.program, ta::RunnerProgram::Find(options.debug_port));
+  if (options.debug_port != 0) {
+    Log(LogLevel::kWarning, "ta.debug",
+        {{"what", "TAs wait for debuggers, and their processes may make any system call"},
+         {"remedy", "for development only; leave gdb=PORT out"}});
+  }
   for (const std::string& path : options.key_files) {
     VTEE_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
     VTEE_TRY(tee.roots.AddPem(text, path));

@@ -30,7 +30,8 @@ struct UserBackendOptions {
   tee::Uuid vm;           // whose state it is
   std::string vm_name;
   std::uint64_t max_storage = 64u << 20;  // bytes
-  std::uint32_t pool = 1;                 // processes of TAs that are started ahead
+  std::uint16_t debug_port = 0;  // each TA waits for a debugger there, or at the next free port
+  std::uint32_t pool = 1;        // processes of TAs that are started ahead
 };
 
 class UserBackend final : public tee::Backend, public tee::SessionTee {

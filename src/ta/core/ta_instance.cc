@@ -59,6 +59,7 @@ std::optional<LoadFailure> TaInstance::Load(const Modules::Fetch& fetch) {
   // As in OP-TEE: what the last page has beyond the size lies above. There are TAs (xtest's) that
   // read a little further than what they have put on their stack.
   stack_top_ = *stack + head.stack_size;
+  if (process_->debug_port() != 0) SayHowToDebug();
   if (!space_.Apply()) {
     return LoadFailure{tee::code::kOutOfMemory, "the TA's process cannot map the TA's memory"};
   }
@@ -234,7 +235,7 @@ void TaInstance::ReportFault() {
               regs[32], regs[29]);
   std::string text;
   for (int i = 0; i < 31; ++i) text += fmt::format("x{}={:#x} ", i, regs[i]);
-  LogGuest(LogLevel::kInfo, "ta.registers",
+  LogGuest(LogLevel::kWarning, "ta.registers",
            {{"ta", tee::ToString(uuid_)}, {"sp", Hex(regs[31])}, {"registers", text}});
 }
 
@@ -258,7 +259,19 @@ void TaInstance::ReportPanic(const std::string& what, std::uint64_t pc, std::uin
   for (const runner::Region& region : space_.regions()) {
     regions += fmt::format("{:#x}-{:#x}:{:x} ", region.start, region.end, region.flags);
   }
-  LogGuest(LogLevel::kInfo, "ta.regions", {{"ta", tee::ToString(uuid_)}, {"regions", regions}});
+  LogGuest(LogLevel::kWarning, "ta.regions", {{"ta", tee::ToString(uuid_)}, {"regions", regions}});
+}
+
+void TaInstance::SayHowToDebug() const {
+  std::string words = fmt::format("gdb-multiarch -ex 'target remote :{}'", process_->debug_port());
+  for (const auto& module : modules_.placed()) {
+    words += fmt::format(" -ex 'add-symbol-file {}.elf -o {:#x}'", tee::ToString(module.uuid),
+                         module.load);
+  }
+  Log(LogLevel::kWarning, "ta.debugger",
+      {{"ta", tee::ToString(uuid_)},
+       {"what", "the TA waits for a debugger, then for its 'continue'"},
+       {"command", words}});
 }
 
 }  // namespace vtee::ta

@@ -100,6 +100,7 @@ class TaInstance {
   std::optional<std::uint32_t> Run(runner::Request request);
   bool Describe(EntryParams& params, UteeParams& raw) const;
   void ReportFault();
+  void SayHowToDebug() const;
   void ReportPanic(const std::string& what, std::uint64_t pc, std::uint64_t fp);
 
   TeeCore& core_;

@@ -34,7 +34,7 @@ bool Executable(const std::string& path) { return access(path.c_str(), X_OK) == 
 
 }  // namespace
 
-Result<RunnerProgram> RunnerProgram::Find() {
+Result<RunnerProgram> RunnerProgram::Find(std::uint16_t debug_port) {
   if (sysconf(_SC_PAGESIZE) != static_cast<long>(runner::kPage)) {
     return Error{ErrorCode::kUnsupported,
                  "TAs are built for pages of 4 KiB, and this host's kernel has larger ones; boot "
@@ -56,7 +56,10 @@ Result<RunnerProgram> RunnerProgram::Find() {
                  "vtee-ta, which runs TAs, is not beside vteed; install it, or name it in the "
                  "environment variable VTEE_TA"};
   }
-#ifndef __aarch64__
+  program.debug_port = debug_port;
+#ifdef __aarch64__
+  if (debug_port == 0) return program;
+#endif
   for (const char* path : {"/usr/bin/qemu-aarch64-static", "/usr/bin/qemu-aarch64"}) {
     if (Executable(path)) {
       program.emulator = path;
@@ -64,18 +67,22 @@ Result<RunnerProgram> RunnerProgram::Find() {
     }
   }
   return Error{ErrorCode::kNotFound,
-               "this machine does not execute AArch64 code; install qemu-user-static"};
-#else
-  return program;
-#endif
+               debug_port != 0
+                   ? "a TA is debugged in an emulator; install qemu-user-static"
+                   : "this machine does not execute AArch64 code; install qemu-user-static"};
 }
 
 Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram& program,
                                                             Arena arena, std::uint32_t ready_ms) {
   std::vector<std::string> words;
+  std::unique_ptr<DebugPort> debug;
+  if (program.debug_port != 0) {
+    VTEE_ASSIGN_OR_RETURN(debug, DebugPort::Open(program.debug_port));
+  }
   if (!program.emulator.empty()) {
     // Pointer authentication by emulation costs more than everything else an entry does.
     words = {program.emulator, "-cpu", "max,pauth=off"};
+    if (debug != nullptr) words.insert(words.end(), {"-g", debug->path()});
   }
   words.push_back(program.path);
   const bool emulated = !program.emulator.empty();
@@ -86,7 +93,8 @@ Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram&
   runner::Channel& channel = process->arena_.channel();
   channel.turn.store(kRunner, std::memory_order_seq_cst);
   channel.runner_spins = 20'000;
-  VTEE_ASSIGN_OR_RETURN(auto spawned, SpawnConfined(words, process->arena_.fd(), emulated));
+  VTEE_ASSIGN_OR_RETURN(auto spawned,
+                        SpawnConfined(words, process->arena_.fd(), emulated && debug == nullptr));
   process->pid_ = spawned.pid;
   process->pidfd_ = std::move(spawned.pidfd);
   if (!spawned.namespaces) {
@@ -96,13 +104,17 @@ Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram&
                "allow user namespaces to vteed's user (sysctl user.max_user_namespaces, "
                "kernel.unprivileged_userns_clone); the filter of system calls holds"}});
   }
+  if (debug != nullptr) {
+    // It is not ready before a debugger lets it: Exchange() waits for that.
+    process->debug_ = std::move(debug);
+    return process;
+  }
   if (emulated) {
     const auto ready = [&] { return channel.turn.load(std::memory_order_acquire) == kCore; };
     VTEE_TRY(SuperviseStart(std::move(spawned.listener), process->pidfd_.get(), ready,
                             static_cast<int>(ready_ms)));
   }
-  if (!process->AwaitTurn(std::uint64_t{ready_ms} * 1'000'000) ||
-      channel.event != static_cast<std::uint32_t>(runner::Event::kReady)) {
+  if (!process->AwaitReady(std::uint64_t{ready_ms} * 1'000'000)) {
     return Error{ErrorCode::kUnavailable, "the process for a TA (" + program.path +
                                               ") does not start; run it by hand to "
                                               "see why"};
@@ -173,8 +185,14 @@ bool RunnerProcess::AwaitTurn(std::uint64_t limit_ns) {
   return ours() && !dead();
 }
 
+bool RunnerProcess::AwaitReady(std::uint64_t limit_ns) {
+  ready_ = AwaitTurn(limit_ns) &&
+           arena_.channel().event == static_cast<std::uint32_t>(runner::Event::kReady);
+  return ready_;
+}
+
 bool RunnerProcess::Exchange(runner::Request request) {
-  if (dead()) return false;
+  if (dead() || (!ready_ && !AwaitReady(0))) return false;
   runner::Channel& channel = arena_.channel();
   channel.request = static_cast<std::uint32_t>(request);
   channel.turn.store(kRunner, std::memory_order_seq_cst);

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "ta/process/arena.h"
+#include "ta/process/debug_port.h"
 
 namespace vtee::ta {
 
@@ -24,9 +25,12 @@ namespace vtee::ta {
 struct RunnerProgram {
   std::string path;      // vtee-ta
   std::string emulator;  // qemu-aarch64-static; empty: this machine executes AArch64 itself
+  // Each process waits for a debugger, at this TCP port or the next free one; 0: none does. Such a
+  // process runs in an emulator and without a filter of system calls.
+  std::uint16_t debug_port = 0;
 
   // The installed ones; VTEE_TA names another vtee-ta. An error says what to install.
-  static Result<RunnerProgram> Find();
+  static Result<RunnerProgram> Find(std::uint16_t debug_port = 0);
 };
 
 class RunnerProcess {
@@ -41,6 +45,8 @@ class RunnerProcess {
   ~RunnerProcess();
 
   const Arena& arena() const { return arena_; }
+  // Where a debugger is waited for; 0: nowhere.
+  std::uint16_t debug_port() const { return debug_ != nullptr ? debug_->port() : 0; }
   pid_t pid() const { return pid_; }
 
   // Gives the turn to the runner (args are in the Channel) and waits for it to come back. False:
@@ -57,10 +63,13 @@ class RunnerProcess {
  private:
   explicit RunnerProcess(Arena arena) : arena_(std::move(arena)) {}
   bool AwaitTurn(std::uint64_t limit_ns);
+  bool AwaitReady(std::uint64_t limit_ns);
 
   Arena arena_;
   UniqueFd pidfd_;
   pid_t pid_ = -1;
+  std::unique_ptr<DebugPort> debug_;
+  bool ready_ = false;
   std::atomic<bool> dead_{false};
   AdaptiveSpin spin_{200'000};
 };
