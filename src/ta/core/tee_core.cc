@@ -16,6 +16,7 @@
 #include "ta/core/guest_ta.h"
 #include "ta/pta/device_pta.h"
 #include "ta/pta/install_pta.h"
+#include "ta/pta/invoke_tests_pta.h"
 #include "ta/pta/socket_pta.h"
 #include "ta/pta/system_pta.h"
 
@@ -75,6 +76,7 @@ TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
       storage_(state_->TakeStore()) {
   AddPseudoTa(kDevicePta, std::make_unique<DevicePta>(*this));
   AddPseudoTa(kInstallPta, std::make_unique<InstallPta>(*this));
+  AddPseudoTa(kInvokeTestsPta, std::make_unique<InvokeTestsPta>(*this));
   AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
   AddPseudoTa(kSocketPta, std::make_unique<SocketPta>());
 }
