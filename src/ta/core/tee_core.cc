@@ -18,6 +18,7 @@
 #include "ta/pta/install_pta.h"
 #include "ta/pta/invoke_tests_pta.h"
 #include "ta/pta/socket_pta.h"
+#include "ta/pta/stats_pta.h"
 #include "ta/pta/system_pta.h"
 
 namespace vtee::ta {
@@ -77,6 +78,7 @@ TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
   AddPseudoTa(kDevicePta, std::make_unique<DevicePta>(*this));
   AddPseudoTa(kInstallPta, std::make_unique<InstallPta>(*this));
   AddPseudoTa(kInvokeTestsPta, std::make_unique<InvokeTestsPta>(*this));
+  AddPseudoTa(kStatsPta, std::make_unique<StatsPta>(*this));
   AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
   AddPseudoTa(kSocketPta, std::make_unique<SocketPta>());
 }
@@ -91,6 +93,15 @@ void TeeCore::KillAll() {
   const std::lock_guard lock(mutex_);
   ending_ = true;
   for (const auto& instance : instances_) instance->Kill();
+}
+
+std::vector<TeeCore::Running> TeeCore::RunningTas() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Running> running;
+  for (const auto& ta : instances_) {
+    running.push_back({ta->uuid(), ta->dead(), ta->session_count, ta->space().private_bytes()});
+  }
+  return running;
 }
 
 // Follows who waits for whom: each call waits for one instance, which one call has.

@@ -75,6 +75,15 @@ class TeeCore {
   // Those TAs in the host's folders that have one of these flags, verified.
   std::vector<tee::Uuid> FolderTasWith(std::uint32_t flags);
   std::chrono::steady_clock::time_point started() const { return started_; }
+  // The TAs that run, as they are now; those started ahead are not among them.
+  struct Running {
+    tee::Uuid uuid;
+    bool dead = false;
+    std::uint32_t sessions = 0;
+    std::uint64_t bytes = 0;  // of its own
+  };
+  std::vector<Running> RunningTas();
+  const TeeOptions& options() const { return options_; }
   // Processes that have been started ahead.
   std::vector<pid_t> pooled() { return starter_.pooled(); }
 

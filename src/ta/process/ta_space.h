@@ -7,6 +7,7 @@
 // Threading: as the instance: one thread at a time.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -60,7 +61,8 @@ class TaSpace {
     return process_.arena().At(address, size);
   }
   const std::vector<runner::Region>& regions() const { return regions_; }
-  std::uint64_t private_bytes() const { return private_bytes_; }
+  // Any thread.
+  std::uint64_t private_bytes() const { return private_bytes_.load(std::memory_order_relaxed); }
 
   template <typename T>
   bool ReadObject(Address address, T& out) const {
@@ -85,7 +87,7 @@ class TaSpace {
 
   RunnerProcess& process_;
   const std::uint64_t private_limit_;
-  std::uint64_t private_bytes_ = 0;
+  std::atomic<std::uint64_t> private_bytes_ = 0;
   std::vector<runner::Region> regions_;  // sorted
   std::vector<Change> changes_;          // not yet applied
 };
