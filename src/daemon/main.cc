@@ -26,6 +26,7 @@
 #include "daemon/backends.h"
 #include "daemon/options.h"
 #include "daemon/program_server.h"
+#include "daemon/secrets.h"
 #include "daemon/service_notify.h"
 #include "daemon/vm.h"
 #include "guest/guest_memory.h"
@@ -149,6 +150,7 @@ int Run(Options& options) {
     const Status log = SetLogFile(config.log_file);
     if (!log.ok()) return Fail(log.error(), kUsageStatus);
   }
+  if (config.backend.kind == "user") HideSecrets();  // it has them from here on
   auto backend = MakeBackend(config);
   if (!backend.ok()) return Fail(backend.error(), kUsageStatus);
   if (options.action == Options::Action::kCheck) {

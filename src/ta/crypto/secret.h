@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SecretBytes: bytes that are wiped when they are freed or outgrown. A value; any thread.
+// SecretBytes: bytes that are wiped when they are freed or outgrown, and kept where they are
+// neither swapped nor dumped as far as there is room (base/locked_memory.h): a key's worth, not a
+// file's. A value; any thread.
 #pragma once
 
 #include <openssl/crypto.h>
@@ -9,6 +11,8 @@
 #include <span>
 #include <vector>
 
+#include "base/locked_memory.h"
+
 namespace vtee::ta {
 
 template <typename T>
@@ -17,10 +21,13 @@ struct WipingAllocator {
   WipingAllocator() = default;
   template <typename U>
   WipingAllocator(const WipingAllocator<U>&) {}  // NOLINT: rebinding
-  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T))); }
+  T* allocate(std::size_t count) {
+    void* locked = AllocateLocked(count * sizeof(T));
+    return static_cast<T*>(locked != nullptr ? locked : ::operator new(count * sizeof(T)));
+  }
   void deallocate(T* memory, std::size_t count) {
     OPENSSL_cleanse(memory, count * sizeof(T));
-    ::operator delete(memory);
+    if (!FreeLocked(memory, count * sizeof(T))) ::operator delete(memory);
   }
   template <typename U>
   bool operator==(const WipingAllocator<U>&) const {

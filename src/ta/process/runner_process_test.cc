@@ -3,8 +3,14 @@
 #include "ta/process/runner_process.h"
 
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <thread>
 
@@ -73,6 +79,26 @@ class Runner : public ::testing::Test {
   std::uint64_t code = 0;
   std::uint64_t stack = 0;
 };
+
+// vteed is closed to other processes (PR_SET_DUMPABLE), and so is what it forks.
+TEST(RunnerOfAClosedProcess, StartsWithoutPrivileges) {
+  const pid_t child = fork();
+  if (child == 0) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3]{};
+    syscall(SYS_capset, &header, none);
+    prctl(PR_SET_DUMPABLE, 0);
+    auto program = RunnerProgram::Find();
+    auto arena = Arena::Create(160u << 20);
+    if (!program.ok() || !arena.ok()) _exit(2);
+    const auto started = RunnerProcess::Start(*program, std::move(arena).value());
+    if (!started.ok()) std::fprintf(stderr, "%s\n", started.error().message.c_str());
+    _exit(started.ok() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
 
 TEST_F(Runner, EntersAndReturnsAgainAndAgain) {
   for (int i = 0; i < 100; ++i) {
