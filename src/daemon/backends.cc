@@ -34,6 +34,7 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const Config& config) {
     options.key_files = spec.key_files;
     options.ta_folders = spec.ta_folders;
     options.guest_tas = spec.guest_tas;
+    options.ta_seconds = spec.ta_seconds;
     options.state_folder = spec.state_folder;
     options.state_key = spec.state_key;
     options.state_key_fd = spec.state_key_fd;

@@ -178,6 +178,9 @@ bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec
     const char* end = value.data() + value.size();
     const auto [stop, wrong] = std::from_chars(value.data(), end, spec.state_key_fd);
     return wrong == std::errc() && stop == end && spec.state_key_fd >= 3;
+  } else if (name == "ta_seconds") {
+    constexpr std::uint32_t kMostSeconds = 86400;
+    return ParseCount(value, kMostSeconds, spec.ta_seconds);
   } else if (name == "guest_tas") {
     spec.guest_tas = value == "yes";
     return value == "yes" || value == "no";
@@ -203,7 +206,8 @@ constexpr BackendKind kBackendKinds[] = {
     {"host", ParseHostSetting, "device=/dev/teeN and copy=small, never or always"},
     {"user", ParseUserSetting,
      "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no, state=FOLDER, "
-     "state_key=FILE or state_key_fd=N (3 or more), pool=0 to 16, gdb=PORT"},
+     "state_key=FILE or state_key_fd=N (3 or more), "
+     "ta_seconds=0 to 86400, pool=0 to 16, gdb=PORT"},
     {"fake", nullptr, "no settings"},
 };
 

@@ -31,6 +31,7 @@ struct BackendSpec {
   int state_key_fd = -1;                // or an inherited descriptor
   std::uint16_t debug_port = 0;         // TAs wait for debuggers from here on; 0: they do not
   std::uint32_t pool = 1;               // processes of TAs that are started ahead
+  std::uint32_t ta_seconds = 300;       // that a TA's code may run in one call; 0: no end
 };
 
 struct Config {

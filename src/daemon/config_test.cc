@@ -311,6 +311,10 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
   EXPECT_EQ(more.key_files, (std::vector<std::string>{"a.pem", "b.pem"}));
   EXPECT_EQ(more.ta_folders, (std::vector<std::string>{"/t", "/u"}));
   EXPECT_FALSE(more.guest_tas);
+  EXPECT_EQ(more.ta_seconds, 300U);
+  BackendSpec quick;
+  ASSERT_TRUE(ParseBackend("user,keys=development,ta_seconds=5", quick).ok());
+  EXPECT_EQ(quick.ta_seconds, 5U);
   BackendSpec kept;
   ASSERT_TRUE(ParseBackend("user,keys=a.pem,state=/s,state_key=/k", kept).ok());
   EXPECT_EQ(kept.state_folder, "/s");
@@ -334,12 +338,26 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
     ASSERT_FALSE(status.ok()) << option;
     EXPECT_NE(status.error().message.find(sentence), std::string::npos) << option;
   }
-  for (const char* option :
-       {"user,state=/s,state_key_fd=2", "user,state=/s,state_key_fd=-1",
-        "user,state=/s,state_key_fd=7x", "user,keys=", "user,device=/dev/tee0",
-        "user,guest_tas=maybe", "user,", "user,keys", "host,keys=a.pem", "user,pool=17",
-        "user,gdb=0", "user,gdb=65536", "user,gdb=", "user,pool=-1", "user,pool=1x",
-        "user,pool=4294967297", "host,pool=1"}) {
+  for (const char* option : {"user,state=/s,state_key_fd=2",
+                             "user,state=/s,state_key_fd=-1",
+                             "user,state=/s,state_key_fd=7x",
+                             "user,keys=",
+                             "user,device=/dev/tee0",
+                             "user,guest_tas=maybe",
+                             "user,",
+                             "user,keys",
+                             "host,keys=a.pem",
+                             "user,pool=17",
+                             "user,gdb=0",
+                             "user,gdb=65536",
+                             "user,gdb=",
+                             "user,pool=-1",
+                             "user,pool=1x",
+                             "user,pool=4294967297",
+                             "host,pool=1",
+                             "user,ta_seconds=86401",
+                             "user,ta_seconds=",
+                             "user,ta_seconds=-1"}) {
     BackendSpec bad;
     const Status status = ParseBackend(option, bad);
     ASSERT_FALSE(status.ok()) << option;

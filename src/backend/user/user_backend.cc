@@ -137,6 +137,7 @@ Result<std::unique_ptr<UserBackend>> UserBackend::Open(const UserBackendOptions&
   tee.ta_folders = options.ta_folders;
   tee.guest_tas = options.guest_tas;
   tee.pool = options.pool;
+  tee.ta_seconds = options.ta_seconds;
   VTEE_ASSIGN_OR_RETURN(auto state, OpenState(options));
   return std::unique_ptr<UserBackend>(new UserBackend(std::move(tee), std::move(state)));
 }

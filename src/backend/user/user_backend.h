@@ -23,6 +23,7 @@ struct UserBackendOptions {
   std::vector<std::string> key_files;  // PEM
   std::vector<std::string> ta_folders;
   bool guest_tas = true;
+  std::uint32_t ta_seconds = 300;  // that a TA's code may run in one call; 0: no end
   // Where objects, versions and keys are kept; empty: in memory, until vteed ends.
   std::string state_folder;
   std::string state_key;  // a file; empty: beside the folder, FOLDER.key

@@ -29,8 +29,9 @@ TaInstance::TaInstance(TeeCore& core, const tee::Uuid& uuid, std::unique_ptr<Run
                        const Limits& limits)
     : core_(core),
       uuid_(uuid),
+      limits_(limits),
       process_(std::move(process)),
-      space_(*process_, limits.private_bytes),
+      space_(*process_, limits_.private_bytes),
       modules_(space_) {}
 
 TaInstance::~TaInstance() = default;
@@ -157,6 +158,7 @@ tee::Outcome TaInstance::Enter(Call& call, Cancellation& cancellation, EntryFunc
                                std::uint32_t command, EntryParams& params) {
   constexpr tee::Outcome kDead{tee::code::kTargetDead, tee::Origin::kTee};
   if (dead()) return kDead;
+  process_->GiveTime(limits_.entry_ns);
   UteeParams raw;
   if (!MapParams(params)) return {tee::code::kOutOfMemory, tee::Origin::kTee};
   if (!Describe(params, raw) || !CopyIn(params, raw)) {
@@ -190,12 +192,20 @@ std::optional<std::uint32_t> TaInstance::Run(runner::Request request) {
   runner::Channel& channel = process_->arena().channel();
   for (;;) {
     if (!process_->Exchange(request)) {
+      if (process_->overran()) {
+        LogGuest(LogLevel::kWarning, "ta.time",
+                 {{"ta", tee::ToString(uuid_)},
+                  {"what", "it has not returned in its time and is ended"},
+                  {"seconds", std::to_string(limits_.entry_ns / 1'000'000'000)},
+                  {"remedy", "if it needs more, raise ta_seconds in the backend's options"}});
+        return std::nullopt;
+      }
       LogGuest(LogLevel::kWarning, "ta.died",
                {{"ta", tee::ToString(uuid_)},
                 {"end", process_->DescribeEnd()},
                 {"remedy",
-                 "its process has ended or was killed (a system call of its own, memory "
-                 "or time limits); see the kernel's log"}});
+                 "its process has ended or was killed (a system call of its own, want of "
+                 "memory); see the kernel's log"}});
       return std::nullopt;
     }
     switch (static_cast<runner::Event>(channel.event)) {

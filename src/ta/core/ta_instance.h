@@ -47,6 +47,7 @@ class TaInstance {
  public:
   struct Limits {
     std::uint64_t private_bytes = 64u << 20;
+    std::uint64_t entry_ns = 0;  // how long the TA's code may run in one entry; 0: for ever
   };
   TaInstance(TeeCore& core, const tee::Uuid& uuid, std::unique_ptr<RunnerProcess> process,
              const Limits& limits);
@@ -105,6 +106,7 @@ class TaInstance {
 
   TeeCore& core_;
   const tee::Uuid uuid_;
+  const Limits limits_;
   const std::unique_ptr<RunnerProcess> process_;
   TaSpace space_;
   Modules modules_;

@@ -244,8 +244,9 @@ tee::Outcome TeeCore::StartInstance(Call& call, const tee::Uuid& uuid,
              {{"ta", tee::ToString(uuid)}, {"error", process.error().message}});
     return FromTee(tee::code::kOutOfMemory);
   }
+  const std::uint64_t entry_ns = options_.ta_seconds * std::uint64_t{1'000'000'000};
   auto started = std::make_shared<TaInstance>(*this, uuid, std::move(process).value(),
-                                              TaInstance::Limits{options_.ta_memory});
+                                              TaInstance::Limits{options_.ta_memory, entry_ns});
   const auto failure = started->Load([&](const tee::Uuid& wanted) {
     if (wanted == uuid) return std::move(main_image);
     return Fetch(call, wanted);

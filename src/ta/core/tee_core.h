@@ -38,7 +38,8 @@ struct TeeOptions {
   std::uint64_t ta_memory = 64u << 20;  // bytes of a TA's own
   std::uint64_t arena_size = 256u << 20;
   std::uint32_t max_instances = 128;
-  std::uint32_t pool = 1;  // processes of TAs that are started ahead
+  std::uint32_t pool = 1;          // processes of TAs that are started ahead
+  std::uint32_t ta_seconds = 300;  // for the code of a TA in one entry; 0: no end
 };
 
 class TeeCore {

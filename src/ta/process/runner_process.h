@@ -52,6 +52,10 @@ class RunnerProcess {
   // Gives the turn to the runner (args are in the Channel) and waits for it to come back. False:
   // the process is dead, for whatever reason.
   [[nodiscard]] bool Exchange(runner::Request request);
+  // From now on the process may have the turn for so long in all, 0 for ever; then it is killed.
+  void GiveTime(std::uint64_t nanos);
+  // It was killed for that.
+  bool overran() const { return overran_; }
   // Ends the process; a running Exchange() returns false soon. It can not be used any more.
   void Kill();
   bool dead() const { return dead_.load(std::memory_order_acquire); }
@@ -71,6 +75,8 @@ class RunnerProcess {
   std::unique_ptr<DebugPort> debug_;
   bool ready_ = false;
   std::atomic<bool> dead_{false};
+  std::uint64_t time_left_ns_ = 0;  // of what it was given; 0: no end
+  bool overran_ = false;
   AdaptiveSpin spin_{200'000};
 };
 

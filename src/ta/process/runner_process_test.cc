@@ -194,6 +194,48 @@ TEST_F(Runner, AnEndlessLoopIsEndedFromOutside) {
   killer.join();
 }
 
+TEST_F(Runner, AnEndlessLoopIsEndedWhenItsTimeIsUp) {
+  process->GiveTime(100'000'000);
+  EXPECT_EQ(Enter({kLoop}), std::nullopt);
+  EXPECT_TRUE(process->overran());
+}
+
+// Each of them is short; together they are not.
+TEST_F(Runner, TimeIsCountedOverSystemCalls) {
+  process->GiveTime(20'000'000);
+  // x9 counts down; then utee_random, for ever.
+  const std::vector<std::uint32_t> words = {
+      MovX(9, 20000),
+      0xF1000529,  // subs x9, x9, #1
+      0x54FFFFE1,  // b.ne back one
+      MovX(8, 33),
+      0x94000000 | 2,  // bl to the wrapper below
+      0x17FFFFFB,      // b to the start
+      Call(6),
+  };
+  auto event = Enter(words);
+  int calls = 0;
+  while (event == runner::Event::kSyscall && ++calls < 1'000'000) {
+    event = process->Exchange(runner::Request::kResult)
+                ? std::optional(static_cast<runner::Event>(channel().event))
+                : std::nullopt;
+  }
+  EXPECT_EQ(event, std::nullopt);
+  EXPECT_GT(calls, 1);
+  EXPECT_TRUE(process->overran());
+}
+
+TEST_F(Runner, TimeBeginsAnewWhenItIsGiven) {
+  for (int i = 0; i < 5; ++i) {
+    process->GiveTime(2'000'000'000);
+    EXPECT_EQ(Enter(AndReturn({})), runner::Event::kReturn);
+  }
+  process->GiveTime(0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(Enter(AndReturn({})), runner::Event::kReturn);
+  EXPECT_FALSE(process->overran());
+}
+
 // The turn word is the TA's to spoil, but only against itself.
 TEST_F(Runner, ScribblingOverTheChannelEndsInTheTasDeathAtWorst) {
   // x0 = channel; x1 = -1; fill 4096 bytes downwards from its end; then return.

@@ -12,6 +12,7 @@ namespace {
 
 namespace code = tee::code;
 constexpr std::uint32_t kNoTimeout = 0xFFFFFFFF;
+constexpr std::size_t kMostSessions = 4096;  // as many as handles of a kind: HandleTable
 
 // Memory of the calling TA. It cannot run meanwhile, so what was checked holds.
 class CallerMemory : public MemorySource {
@@ -114,6 +115,7 @@ std::uint32_t OpenCall(TaInstance& ta, const SyscallArgs& args) {
   OutgoingParams outgoing;
   tee::Outcome outcome{outgoing.Take(ta, args[2], ta.core().IsPseudoTa(uuid)), tee::Origin::kTee};
   std::uint32_t session = 0;
+  if (outcome.ok() && ta.sessions().size() >= kMostSessions) outcome.code = code::kOutOfMemory;
   if (outcome.ok()) {
     Cancellation cancellation;
     SetTimeout(cancellation, args[1]);
