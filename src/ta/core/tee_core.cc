@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "ta/core/guest_ta.h"
+#include "ta/pta/attestation_pta.h"
 #include "ta/pta/device_pta.h"
 #include "ta/pta/install_pta.h"
 #include "ta/pta/invoke_tests_pta.h"
@@ -75,6 +76,7 @@ TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
       starter_({options_.program, options_.arena_size, options_.pool}),
       state_(std::move(state)),
       storage_(state_->TakeStore()) {
+  AddPseudoTa(kAttestationPta, std::make_unique<AttestationPta>(*this));
   AddPseudoTa(kDevicePta, std::make_unique<DevicePta>(*this));
   AddPseudoTa(kInstallPta, std::make_unique<InstallPta>(*this));
   AddPseudoTa(kInvokeTestsPta, std::make_unique<InvokeTestsPta>(*this));
@@ -422,9 +424,9 @@ std::optional<std::vector<std::byte>> TeeCore::ReadInstalled(const tee::Uuid& uu
   return file;
 }
 
-std::variant<std::vector<std::byte>, LoadFailure> TeeCore::CheckRefusal(
-    const tee::Uuid& uuid, Verdict<VerifiedTa> verdict) const {
-  if (verdict.ok()) return std::move(verdict.value().image);
+std::variant<VerifiedTa, LoadFailure> TeeCore::CheckRefusal(const tee::Uuid& uuid,
+                                                            Verdict<VerifiedTa> verdict) const {
+  if (verdict.ok()) return std::move(verdict.value());
   const Refusal& refusal = verdict.refusal();
   LogGuest(
       LogLevel::kWarning, "ta.refused",
@@ -434,6 +436,12 @@ std::variant<std::vector<std::byte>, LoadFailure> TeeCore::CheckRefusal(
 
 std::variant<std::vector<std::byte>, LoadFailure> TeeCore::Fetch(Call& call,
                                                                  const tee::Uuid& uuid) {
+  auto found = FetchVerified(call, uuid);
+  if (auto* failure = std::get_if<LoadFailure>(&found)) return std::move(*failure);
+  return std::move(std::get<VerifiedTa>(found).image);
+}
+
+std::variant<VerifiedTa, LoadFailure> TeeCore::FetchVerified(Call& call, const tee::Uuid& uuid) {
   auto file = ReadInstalled(uuid);
   if (!file) file = ReadFromFolders(uuid);
   if (!file && options_.guest_tas) {

@@ -71,6 +71,8 @@ class TeeCore {
   TeeState& state() { return *state_; }
   // The verified image of a TA or library; the source of every load.
   std::variant<std::vector<std::byte>, LoadFailure> Fetch(Call& call, const tee::Uuid& uuid);
+  // With what its signed file says.
+  std::variant<VerifiedTa, LoadFailure> FetchVerified(Call& call, const tee::Uuid& uuid);
   // Keeps a TA's signed file in the VM's storage; TEE codes, SECURITY for what would not be run.
   std::uint32_t InstallTa(std::span<const std::byte> file);
   // Those TAs in the host's folders that have one of these flags, verified.
@@ -120,8 +122,8 @@ class TeeCore {
   Verdict<VerifiedTa> Verify(std::span<const std::byte> file, const tee::Uuid& uuid);
   std::optional<std::vector<std::byte>> ReadFromFolders(const tee::Uuid& uuid) const;
   std::optional<std::vector<std::byte>> ReadInstalled(const tee::Uuid& uuid);
-  std::variant<std::vector<std::byte>, LoadFailure> CheckRefusal(const tee::Uuid& uuid,
-                                                                 Verdict<VerifiedTa> verdict) const;
+  std::variant<VerifiedTa, LoadFailure> CheckRefusal(const tee::Uuid& uuid,
+                                                     Verdict<VerifiedTa> verdict) const;
 
   const TeeOptions options_;
   RunnerStarter starter_;  // outlives the processes it has started

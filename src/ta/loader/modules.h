@@ -56,6 +56,9 @@ class Modules {
   const TaHead& head() const { return head_; }
   std::uint64_t entry() const { return entry_; }
 
+  // The pages of the list of modules, which says where they are; 0: there is none.
+  std::uint64_t description() const { return description_; }
+
   // What a symbolizer needs: where each module lies.
   struct Placed {
     tee::Uuid uuid;

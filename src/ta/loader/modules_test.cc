@@ -246,5 +246,23 @@ TEST(SvcPatch, LeavesWhatTheThunkIsTooFarFrom) {
   EXPECT_EQ(PatchSvcWrappers(code, 0x40001000, 0x40000000), 1u);
 }
 
+TEST(SvcPatch, IsUndoneWhereverTheCodeWas) {
+  constexpr std::uint64_t kThunk = 0x40000000;
+  // A wrapper, and a branch of the code's own to what follows it.
+  const std::uint32_t words[] = {0xD2800428, 0xD4000001, 0xD65F03C0,
+                                 0xD2800428, 0x14000001, 0xD65F03C0};
+  std::vector<std::byte> original(sizeof(words));
+  std::memcpy(original.data(), words, sizeof(words));
+  std::vector<std::byte> here = original;
+  std::vector<std::byte> there = original;
+  EXPECT_EQ(PatchSvcWrappers(here, 0x40001000, kThunk), 1u);
+  EXPECT_EQ(PatchSvcWrappers(there, 0x40005000, kThunk), 1u);
+  EXPECT_NE(here, there);
+  RestoreSvcWrappers(here, 0x40001000, kThunk);
+  RestoreSvcWrappers(there, 0x40005000, kThunk);
+  EXPECT_EQ(here, original);
+  EXPECT_EQ(there, original);
+}
+
 }  // namespace
 }  // namespace vtee::ta

@@ -2,6 +2,7 @@
 #include "ta/loader/svc_patch.h"
 
 #include <cstring>
+#include <optional>
 
 namespace vtee::ta {
 namespace {
@@ -22,6 +23,13 @@ std::uint32_t Word(std::span<const std::byte> code, std::size_t offset) {
   return word;
 }
 
+// The branch that takes the place of the svc at `address`; nothing: it is too far.
+std::optional<std::uint32_t> BranchTo(std::uint64_t thunk, std::uint64_t address) {
+  const auto distance = static_cast<std::int64_t>(thunk - address);
+  if (distance >= kReach || distance < -kReach) return std::nullopt;
+  return kBranch | (static_cast<std::uint32_t>(distance >> 2) & 0x03FFFFFF);
+}
+
 }  // namespace
 
 std::size_t PatchSvcWrappers(std::span<std::byte> code, std::uint64_t address,
@@ -31,13 +39,23 @@ std::size_t PatchSvcWrappers(std::span<std::byte> code, std::uint64_t address,
     if (Word(code, at) != kSvc0 || !SetsX8(Word(code, at - 4)) || Word(code, at + 4) != kRet) {
       continue;
     }
-    const auto distance = static_cast<std::int64_t>(thunk - (address + at));
-    if (distance >= kReach || distance < -kReach) continue;
-    const std::uint32_t branch = kBranch | (static_cast<std::uint32_t>(distance >> 2) & 0x03FFFFFF);
-    std::memcpy(code.data() + at, &branch, sizeof(branch));
+    const auto branch = BranchTo(thunk, address + at);
+    if (!branch) continue;
+    std::memcpy(code.data() + at, &*branch, sizeof(*branch));
     ++patched;
   }
   return patched;
+}
+
+void RestoreSvcWrappers(std::span<std::byte> code, std::uint64_t address, std::uint64_t thunk) {
+  for (std::size_t at = 4; at + 8 <= code.size(); at += 4) {
+    const auto branch = BranchTo(thunk, address + at);
+    if (!branch || Word(code, at) != *branch || !SetsX8(Word(code, at - 4)) ||
+        Word(code, at + 4) != kRet) {
+      continue;
+    }
+    std::memcpy(code.data() + at, &kSvc0, sizeof(kSvc0));
+  }
 }
 
 }  // namespace vtee::ta

@@ -16,5 +16,7 @@ namespace vtee::ta {
 // `code`: the memory of an executable segment that begins at `address`. Returns how many wrappers
 // were found; nothing is written that does not reach `thunk` (128 MiB).
 std::size_t PatchSvcWrappers(std::span<std::byte> code, std::uint64_t address, std::uint64_t thunk);
+// Undoes that in a copy of such code, which is then the same wherever it was loaded.
+void RestoreSvcWrappers(std::span<std::byte> code, std::uint64_t address, std::uint64_t thunk);
 
 }  // namespace vtee::ta
