@@ -2,6 +2,8 @@
 // Device enumeration: the guest sees those of the TEE's devices that open from a VM.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "dialect/optee/test_guest.h"
 #include "dialect/optee/test_names.h"
 
@@ -66,6 +68,24 @@ TEST(EnumerationTest, ListsWhatOpens) {
   EXPECT_EQ(List(guest, 1), std::vector<tee::Uuid>{});
   EXPECT_EQ(guest.tee().counters().open_sessions, 0u);
   EXPECT_EQ(guest.tee().counters().registered_memories, 0u);
+}
+
+// The second try is with the login of the guest's kernel, which a clock asks for.
+TEST(EnumerationTest, ListsWhatOpensAtTheSecondTry) {
+  for (const int opens_at : {1, 2, 3}) {
+    int tries = 0;
+    FakeApplication clock;
+    clock.open = [&](backend::FakeCall&) {
+      return ++tries >= opens_at ? tee::Outcome{}
+                                 : tee::Outcome{tee::code::kAccessDenied, tee::Origin::kTrustedApp};
+    };
+    auto tee = Tee({.early = {fake::kHelloUuid}, .with_supplicant = {}, .with_rpmb = {}});
+    tee->SetApplication(fake::kHelloUuid, clock);
+    TestGuest guest(WithoutOwnRng(), true, std::move(tee));
+    EXPECT_EQ(List(guest, 0).size(), opens_at <= 2 ? 1u : 0u);
+    EXPECT_EQ(tries, std::min(opens_at, 2));
+    EXPECT_EQ(guest.tee().counters().open_sessions, 0u);
+  }
 }
 
 TEST(EnumerationTest, ListsWhatThePolicyAllows) {

@@ -15,15 +15,19 @@
 namespace vtee::ta {
 
 class TaInstance;
+struct ClientIdentity;
 
 class PseudoTa {
  public:
   virtual ~PseudoTa() = default;
   // `caller`: the TA that calls; null: the guest.
-  virtual std::uint32_t Open(Call& call, TaInstance* caller, EntryParams& params);
+  virtual std::uint32_t Open(Call& call, TaInstance* caller, const ClientIdentity& client,
+                             EntryParams& params);
   virtual std::uint32_t Invoke(Call& call, TaInstance* caller, std::uint32_t session,
                                std::uint32_t command, EntryParams& params) = 0;
   virtual void Close(Call& call, std::uint32_t session);
+  // The guest's kernel has a driver for it (OP-TEE's TA_FLAG_DEVICE_ENUM).
+  virtual bool is_device() const { return false; }
 };
 
 }  // namespace vtee::ta

@@ -18,6 +18,7 @@
 #include "ta/pta/device_pta.h"
 #include "ta/pta/install_pta.h"
 #include "ta/pta/invoke_tests_pta.h"
+#include "ta/pta/rtc_pta.h"
 #include "ta/pta/socket_pta.h"
 #include "ta/pta/stats_pta.h"
 #include "ta/pta/system_pta.h"
@@ -31,7 +32,9 @@ tee::Outcome FromTee(std::uint32_t code) { return {code, tee::Origin::kTee}; }
 
 }  // namespace
 
-std::uint32_t PseudoTa::Open(Call&, TaInstance*, EntryParams&) { return tee::code::kSuccess; }
+std::uint32_t PseudoTa::Open(Call&, TaInstance*, const ClientIdentity&, EntryParams&) {
+  return tee::code::kSuccess;
+}
 void PseudoTa::Close(Call&, std::uint32_t) {}
 
 // The right to run an instance; waits for it.
@@ -80,6 +83,7 @@ TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
   AddPseudoTa(kDevicePta, std::make_unique<DevicePta>(*this));
   AddPseudoTa(kInstallPta, std::make_unique<InstallPta>(*this));
   AddPseudoTa(kInvokeTestsPta, std::make_unique<InvokeTestsPta>(*this));
+  AddPseudoTa(kRtcPta, std::make_unique<RtcPta>(*this));
   AddPseudoTa(kStatsPta, std::make_unique<StatsPta>(*this));
   AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
   AddPseudoTa(kSocketPta, std::make_unique<SocketPta>());
@@ -89,6 +93,14 @@ TeeCore::~TeeCore() { KillAll(); }
 
 void TeeCore::AddPseudoTa(const tee::Uuid& uuid, std::unique_ptr<PseudoTa> application) {
   pseudo_tas_[uuid] = std::move(application);
+}
+
+std::vector<tee::Uuid> TeeCore::PseudoDevices() const {
+  std::vector<tee::Uuid> found;
+  for (const auto& [uuid, application] : pseudo_tas_) {
+    if (application->is_device()) found.push_back(uuid);
+  }
+  return found;
 }
 
 void TeeCore::KillAll() {
@@ -130,7 +142,7 @@ std::shared_ptr<TeeCore::Session> TeeCore::FindSession(std::uint32_t id) {
 tee::Outcome TeeCore::OpenPseudo(Call& call, TaInstance* caller, PseudoTa& application,
                                  const ClientIdentity& client, EntryParams& params,
                                  std::uint32_t& session) {
-  const std::uint32_t code = application.Open(call, caller, params);
+  const std::uint32_t code = application.Open(call, caller, client, params);
   if (code != tee::code::kSuccess) return {code, tee::Origin::kTrustedApp};
   const std::lock_guard lock(mutex_);
   auto opened = std::make_shared<Session>();

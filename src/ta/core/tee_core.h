@@ -62,6 +62,7 @@ class TeeCore {
   void KillAll();
 
   bool IsPseudoTa(const tee::Uuid& uuid) const { return pseudo_tas_.contains(uuid); }
+  std::vector<tee::Uuid> PseudoDevices() const;
   bool IsPseudoSession(std::uint32_t session);
   // A key of up to 32 bytes that only this VM's TEE has, by OP-TEE's formula: HMAC-SHA-256 of the
   // VM's root key over the usage's number and the data (optee_os core/kernel/huk_subkey.c).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The device enumeration pseudo-TA: which TAs stand for devices of the guest's, by their flags
-// (optee_os core/pta/device.c, lib/libutee/include/pta_device.h). Only TAs in folders of the host
-// are known before the guest asks for them.
+// (optee_os core/pta/device.c, lib/libutee/include/pta_device.h). Beside pseudo-TAs, only TAs in
+// folders of the host are known before the guest asks for them.
 //
 // Threading: PseudoTa's.
 #pragma once

@@ -127,7 +127,7 @@ std::uint32_t Ioctl(Call& call, std::uint32_t session, EntryParams& params) {
 
 }  // namespace
 
-std::uint32_t SocketPta::Open(Call&, TaInstance* caller, EntryParams&) {
+std::uint32_t SocketPta::Open(Call&, TaInstance* caller, const ClientIdentity&, EntryParams&) {
   return caller != nullptr ? code::kSuccess : code::kAccessDenied;
 }
 

@@ -14,7 +14,8 @@ inline constexpr tee::Uuid kSocketPta{{0x3b, 0x99, 0x6a, 0x7d, 0x2c, 0x2b, 0x4a,
 
 class SocketPta : public PseudoTa {
  public:
-  std::uint32_t Open(Call& call, TaInstance* caller, EntryParams& params) override;
+  std::uint32_t Open(Call& call, TaInstance* caller, const ClientIdentity& client,
+                     EntryParams& params) override;
   std::uint32_t Invoke(Call& call, TaInstance* caller, std::uint32_t session, std::uint32_t command,
                        EntryParams& params) override;
   // Closes what the session has left open.

@@ -172,7 +172,7 @@ std::uint32_t InvokePlugin(Call& call, EntryParams& params) {
 
 }  // namespace
 
-std::uint32_t SystemPta::Open(Call&, TaInstance* caller, EntryParams&) {
+std::uint32_t SystemPta::Open(Call&, TaInstance* caller, const ClientIdentity&, EntryParams&) {
   return caller != nullptr ? code::kSuccess : code::kAccessDenied;
 }
 

@@ -13,7 +13,8 @@ inline constexpr tee::Uuid kSystemPta{{0x3a, 0x2f, 0x89, 0x78, 0x5d, 0xc0, 0x11,
 
 class SystemPta : public PseudoTa {
  public:
-  std::uint32_t Open(Call& call, TaInstance* caller, EntryParams& params) override;
+  std::uint32_t Open(Call& call, TaInstance* caller, const ClientIdentity& client,
+                     EntryParams& params) override;
   std::uint32_t Invoke(Call& call, TaInstance* caller, std::uint32_t session, std::uint32_t command,
                        EntryParams& params) override;
 };
