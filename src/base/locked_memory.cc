@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -23,18 +24,15 @@ class Pool {
   void* Take(std::size_t size) {
     const std::size_t wanted = UnitsOf(size);
     const std::lock_guard lock(mutex_);
-    std::size_t run = 0;
-    // Once round, and a run that begins before the start again.
-    for (std::size_t i = 0; i < taken_.size() + wanted; ++i) {
-      const std::size_t at = (next_ + i) % taken_.size();
-      if (at == 0) run = 0;
-      run = taken_[at] ? 0 : run + 1;
-      if (run != wanted) continue;
-      const std::size_t first = at + 1 - wanted;
+    if (wanted >= refused_) return nullptr;
+    std::size_t first = FindRun(wanted, next_, taken_.size());
+    if (first == kNone) first = FindRun(wanted, 0, std::min(next_ + wanted, taken_.size()));
+    if (first != kNone) {
       Mark(first, wanted, true);
-      next_ = (at + 1) % taken_.size();
+      next_ = (first + wanted) % taken_.size();
       return base_ + first * kUnit;
     }
+    refused_ = wanted;
     return nullptr;
   }
 
@@ -44,11 +42,23 @@ class Pool {
     if (offset >= bytes_) return false;
     const std::lock_guard lock(mutex_);
     Mark(offset / kUnit, UnitsOf(size), false);
+    refused_ = kNone;
     return true;
   }
 
  private:
+  static constexpr std::size_t kNone = ~std::size_t{0};
   static std::size_t UnitsOf(std::size_t size) { return (size + kUnit - 1) / kUnit; }
+  // Looks at the end of each place first: what is taken there rules out all places up to it.
+  std::size_t FindRun(std::size_t wanted, std::size_t begin, std::size_t end) const {
+    for (std::size_t at = begin; at + wanted <= end;) {
+      std::size_t free_from = at + wanted;
+      while (free_from > at && !taken_[free_from - 1]) --free_from;
+      if (free_from == at) return at;
+      at = free_from;
+    }
+    return kNone;
+  }
   void Mark(std::size_t first, std::size_t count, bool taken) {
     for (std::size_t i = first; i < first + count; ++i) taken_[i] = taken;
   }
@@ -58,6 +68,7 @@ class Pool {
   std::mutex mutex_;
   std::vector<bool> taken_;  // under mutex_
   std::size_t next_ = 0;
+  std::size_t refused_ = kNone;  // so many units are not to be had, which need not be found again
 };
 
 // Of the process, as its heap is: allocators have no state of their own. Never freed, so that

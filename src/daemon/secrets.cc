@@ -9,7 +9,7 @@
 namespace vtee::daemon {
 namespace {
 
-// Several thousand keys; a tenth of what a process may usually lock.
+// Several thousand keys; a sixteenth of what a process may usually lock.
 constexpr std::size_t kRoomForKeys = 512u << 10;
 
 // LeakSanitizer looks into the process from a second one, which this forbids.
