@@ -110,7 +110,7 @@ int List(const StateOptions& options, const Person& person) {
 
 int Backup(const StateOptions& options) {
   const auto done = ta::BackUpState(
-      {options.folder, options.file, options.key_file, /*with_key=*/!options.without_key});
+      {options.folder, options.file, options.state_key, /*with_key=*/!options.without_key});
   if (!done.ok()) return Fail(done.error());
   std::printf("%s has state %llu of the VM %s, %s\n", options.file.c_str(),
               static_cast<unsigned long long>(done->epoch), tee::ToString(done->vm).c_str(),
@@ -120,7 +120,7 @@ int Backup(const StateOptions& options) {
 
 int Restore(const StateOptions& options) {
   const auto done =
-      ta::RestoreState({options.file, options.folder, options.key_file, options.accept_rollback});
+      ta::RestoreState({options.file, options.folder, options.state_key, options.accept_rollback});
   if (!done.ok()) return Fail(done.error());
   std::printf(
       "%s has state %llu of the VM %s, %s\n", options.folder.c_str(),
@@ -151,7 +151,7 @@ int Destroy(const StateOptions& options, const Person& person) {
     Say("nothing was destroyed");
     return kUsageStatus;
   }
-  const Status done = ta::DestroyState(options.folder);
+  const Status done = ta::DestroyState(options.folder, options.state_key);
   if (!done.ok()) return Fail(done.error());
   std::printf("%s is destroyed\n", options.folder.c_str());
   return 0;

@@ -80,17 +80,16 @@ CLI::App* AddState(CLI::App& app, StateOptions& options) {
   restore->add_flag("--accept-rollback", options.accept_rollback,
                     "Also when the VM has used a newer state");
 
-  for (CLI::App* command : {backup, restore}) {
-    command
-        ->add_option("--state-key", options.key_file,
-                     "The host's key, as in state_key= (default: FOLDER.key)")
-        ->type_name("FILE");
-  }
-
   CLI::App* destroy = Add(*state, options, Action::kDestroy, "destroy",
                           "End a state for good: vtee state destroy FOLDER", kDestroyFooter);
   destroy->add_option("FOLDER", options.folder, "The state")->required()->type_name("");
   destroy->add_flag("--yes", options.yes, "Do not ask");
+  for (CLI::App* command : {backup, restore, destroy}) {
+    command
+        ->add_option("--state-key", options.state_key,
+                     "The host's key, as in state_key= (default: FOLDER.key)")
+        ->type_name("FILE|tpm:");
+  }
   return state;
 }
 

@@ -17,7 +17,7 @@ struct StateOptions {
   std::vector<std::string> folders;  // kList; empty: the default one
   std::string folder;                // the others
   std::string file;
-  std::string key_file;
+  std::string state_key;
   bool without_key = false;
   bool accept_rollback = false;
   bool yes = false;

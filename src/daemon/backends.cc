@@ -38,6 +38,7 @@ Result<std::unique_ptr<tee::Backend>> MakeBackend(const Config& config) {
     options.state_folder = spec.state_folder;
     options.state_key = spec.state_key;
     options.state_key_fd = spec.state_key_fd;
+    if (spec.state_count_every != 0) options.state_count_every = spec.state_count_every;
     options.vm = config.uuid;
     // One that waits for a debugger is no good ahead of a TA.
     options.pool = spec.debug_port == 0 ? spec.pool : 0;

@@ -181,6 +181,11 @@ bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec
   } else if (name == "ta_seconds") {
     constexpr std::uint32_t kMostSeconds = 86400;
     return ParseCount(value, kMostSeconds, spec.ta_seconds);
+  } else if (name == "state_count_every") {
+    const char* end = value.data() + value.size();
+    const auto [stop, wrong] = std::from_chars(value.data(), end, spec.state_count_every);
+    return wrong == std::errc() && stop == end && spec.state_count_every >= 1 &&
+           spec.state_count_every <= 65536;
   } else if (name == "guest_tas") {
     spec.guest_tas = value == "yes";
     return value == "yes" || value == "no";
@@ -206,7 +211,7 @@ constexpr BackendKind kBackendKinds[] = {
     {"host", ParseHostSetting, "device=/dev/teeN and copy=small, never or always"},
     {"user", ParseUserSetting,
      "keys=FILE.pem or keys=development, ta_dir=FOLDER, guest_tas=yes or no, state=FOLDER, "
-     "state_key=FILE or state_key_fd=N (3 or more), "
+     "state_key=FILE or tpm:, state_key_fd=N (3 or more), state_count_every=N (1 to 65536), "
      "ta_seconds=0 to 86400, pool=0 to 16, gdb=PORT"},
     {"fake", nullptr, "no settings"},
 };
@@ -239,6 +244,11 @@ Status ParseBackend(std::string_view option, BackendSpec& spec) {
   if (spec.state_folder.empty() && (!spec.state_key.empty() || spec.state_key_fd >= 0)) {
     return Error{ErrorCode::kInvalidArgument,
                  "backend user: a state key without state=FOLDER opens nothing; add the folder"};
+  }
+  if (spec.state_count_every != 0 && !spec.state_key.starts_with("tpm:")) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "backend user: state_count_every is of a TPM's counter; add state_key=tpm:, or "
+                 "leave it out"};
   }
   if (!spec.state_key.empty() && spec.state_key_fd >= 0) {
     return Error{ErrorCode::kInvalidArgument,

@@ -27,7 +27,8 @@ struct BackendSpec {
   std::vector<std::string> ta_folders;  // of the host, searched before the guest is asked
   bool guest_tas = true;                // the guest may supply TAs
   std::string state_folder;             // empty: nothing is kept
-  std::string state_key;                // a file
+  std::string state_key;                // a file, or "tpm:"
+  std::uint32_t state_count_every = 0;  // with a TPM; 0: the default
   int state_key_fd = -1;                // or an inherited descriptor
   std::uint16_t debug_port = 0;         // TAs wait for debuggers from here on; 0: they do not
   std::uint32_t pool = 1;               // processes of TAs that are started ahead

@@ -326,12 +326,17 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
   EXPECT_EQ(kept.pool, 0u);
   ASSERT_TRUE(ParseBackend("user,keys=a.pem,gdb=65535", kept).ok());
   EXPECT_EQ(kept.debug_port, 65535);
+  BackendSpec sealed;
+  ASSERT_TRUE(ParseBackend("user,state=/s,state_key=tpm:,state_count_every=1", sealed).ok());
+  EXPECT_EQ(sealed.state_key, "tpm:");
+  EXPECT_EQ(sealed.state_count_every, 1U);
   BackendSpec inherited;
   ASSERT_TRUE(ParseBackend("user,keys=a.pem,state=/s,state_key_fd=7", inherited).ok());
   EXPECT_EQ(inherited.state_key_fd, 7);
   for (const auto& [option, sentence] :
        {std::pair{"user,state_key_fd=7", "without state=FOLDER"},
         {"user,state_key=/k", "without state=FOLDER"},
+        {"user,state=/s,state_count_every=4", "add state_key=tpm:"},
         {"user,state=/s,state_key=/k,state_key_fd=7", "exclude each other"}}) {
     BackendSpec bad;
     const Status status = ParseBackend(option, bad);
@@ -355,6 +360,8 @@ TEST(ParseBackendTest, OfTheUserspaceTee) {
                              "user,pool=1x",
                              "user,pool=4294967297",
                              "host,pool=1",
+                             "user,state_count_every=0",
+                             "user,state_count_every=65537",
                              "user,ta_seconds=86401",
                              "user,ta_seconds=",
                              "user,ta_seconds=-1"}) {

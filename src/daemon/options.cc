@@ -95,7 +95,7 @@ Options ParseOptions(int argc, char** argv) {
   app.add_option("--backend", given.backend,
                  "Where the TEE is: host[,device=/dev/teeN][,copy=small|never|always], "
                  "user,keys=FILE|development[,ta_dir=FOLDER][,guest_tas=yes|no][,state=FOLDER"
-                 "[,state_key=FILE][,state_key_fd=N]] or fake");
+                 "[,state_key=FILE|tpm:][,state_key_fd=N]] or fake");
   app.add_option("--interrupt", given.interrupt,
                  "SPI number that raises notifications in the guest, -1: none")
       ->check(CLI::Range(-1, 959));

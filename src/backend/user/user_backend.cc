@@ -69,7 +69,8 @@ Result<std::unique_ptr<ta::TeeState>> OpenState(const UserBackendOptions& option
   }
   ta::DiskStateOptions place;
   place.directory = options.state_folder;
-  place.key_file = options.state_key;
+  place.state_key = options.state_key;
+  place.count_every = options.state_count_every;
   place.key_fd = key.get();
   place.vm = options.vm;
   place.vm_name = options.vm_name;

@@ -26,7 +26,8 @@ struct UserBackendOptions {
   std::uint32_t ta_seconds = 300;  // that a TA's code may run in one call; 0: no end
   // Where objects, versions and keys are kept; empty: in memory, until vteed ends.
   std::string state_folder;
-  std::string state_key;  // a file; empty: beside the folder, FOLDER.key
+  std::string state_key;                 // a file, or "tpm:"; empty: beside the folder, FOLDER.key
+  std::uint32_t state_count_every = 16;  // changes for one step of the TPM's counter
   int state_key_fd = -1;  // or an open descriptor, which is closed once it has been read
   tee::Uuid vm;           // whose state it is
   std::string vm_name;

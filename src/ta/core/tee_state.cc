@@ -10,7 +10,7 @@
 #include "ta/storage/seal.h"
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/state_key.h"
-#include "ta/storage/state_paths.h"
+#include "ta/storage/tpm_counter.h"
 
 namespace vtee::ta {
 namespace {
@@ -26,12 +26,6 @@ tee::Uuid UuidOf(ConstBytes bytes) {
   uuid.octets[6] = static_cast<std::uint8_t>((uuid.octets[6] & 0x0F) | 0x80);
   uuid.octets[8] = static_cast<std::uint8_t>((uuid.octets[8] & 0x3F) | 0x80);
   return uuid;
-}
-
-Result<SecretBytes> HostKeyOf(const DiskStateOptions& place) {
-  if (place.key_fd >= 0) return ReadHostKey(place.key_fd);
-  const std::string beside = StatePaths(place.directory).key();
-  return ReadHostKey(place.key_file.empty() ? beside : place.key_file, true);
 }
 
 class MemoryState final : public TeeState {
@@ -105,13 +99,20 @@ std::unique_ptr<TeeState> TeeState::InMemory(std::uint64_t most_bytes) {
 }
 
 Result<std::unique_ptr<TeeState>> TeeState::OnDisk(const DiskStateOptions& place) {
-  VTEE_ASSIGN_OR_RETURN(const SecretBytes host_key, HostKeyOf(place));
+  VTEE_ASSIGN_OR_RETURN(const SecretBytes host_key,
+                        place.key_fd >= 0 ? ReadHostKey(place.key_fd)
+                                          : OpenHostKey(place.state_key, place.directory, true));
   VTEE_ASSIGN_OR_RETURN(const StateKey key, StateKey::Open(place.directory, place.vm, host_key));
   SqliteStoreOptions options;
   options.dir = place.directory;
   options.vm = place.vm;
   options.vm_name = place.vm_name;
-  options.root_key = key.Derive("storage");
+  options.root_key = key.Derive(kStorageLabel);
+  if (const auto tpm = TpmOf(place.state_key)) {
+    options.counting.counter =
+        std::make_unique<TpmCounter>(*tpm, key.Derive(kCounterLabel, TpmCounter::kKeyBytes));
+    options.counting.every = place.count_every;
+  }
   options.most_bytes = place.most_bytes;
   VTEE_ASSIGN_OR_RETURN(auto store, SqliteStore::Open(std::move(options)));
   return std::unique_ptr<TeeState>(std::make_unique<DiskState>(

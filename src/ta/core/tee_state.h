@@ -20,10 +20,11 @@ namespace vtee::ta {
 // Where a state is kept, and what opens it.
 struct DiskStateOptions {
   std::string directory;
-  // 32 bytes that the directory's root key is sealed with: a file, made if it is not there, or an
-  // open descriptor, which stays open.
-  std::string key_file;  // empty: DIRECTORY.key
+  // 32 bytes that the directory's root key is sealed with, as OpenHostKey(): a file, made if it is
+  // not there, or the host's TPM, which then also counts. Or an open descriptor, which stays open.
+  std::string state_key;
   int key_fd = -1;
+  std::uint32_t count_every = 16;  // changes for one step of the TPM's counter (AnchorCounting)
   tee::Uuid vm;         // tells the VMs of a host apart: another one's directory is refused
   std::string vm_name;  // for people
   std::uint64_t most_bytes = 0;

@@ -32,7 +32,7 @@ class State : public ::testing::Test {
   Result<std::unique_ptr<TeeState>> Open(const std::string& name, std::uint8_t vm) {
     DiskStateOptions place;
     place.directory = folder + "/" + name;
-    place.key_file = folder + "/key";
+    place.state_key = folder + "/key";
     place.vm = Uuid(vm);
     place.most_bytes = kRoom;
     return TeeState::OnDisk(place);

@@ -19,6 +19,7 @@ constexpr std::size_t kSlotBytes = 4096;
 
 struct Text {
   std::uint64_t turn = 0;
+  std::uint64_t count = 0;
   AnchorClaim claim;
   ConstBytes signed_part;
   ConstBytes mac;
@@ -32,6 +33,7 @@ std::optional<Text> Parse(ConstBytes slot) {
   text.turn = decoder.U64();
   text.claim.value.epoch = decoder.U64();
   const ConstBytes state = decoder.Bytes(text.claim.value.state.size());
+  text.count = decoder.U64();
   text.signed_part = slot.first(slot.size() - decoder.rest().size());
   text.mac = decoder.Bytes(sizeof(Digest));
   if (!decoder.ok() || !std::ranges::equal(magic, std::as_bytes(std::span(kMagic)))) {
@@ -57,7 +59,8 @@ SecretBytes FileAnchor::Encode(const Slot& slot) const {
       .Bytes(std::as_bytes(std::span(vm_.octets)))
       .U64(slot.turn)
       .U64(slot.value.epoch)
-      .Bytes(slot.value.state);
+      .Bytes(slot.value.state)
+      .U64(slot.count);
   SecretBytes bytes = text.Bytes(Hmac(key_, text.bytes())).bytes();
   bytes.resize(kSlotBytes);
   return bytes;
@@ -69,7 +72,7 @@ std::optional<FileAnchor::Slot> FileAnchor::Decode(ConstBytes bytes) const {
       text->claim.value.epoch == 0) {
     return std::nullopt;
   }
-  return Slot{text->turn, text->claim.value};
+  return Slot{text->turn, text->claim.value, text->count};
 }
 
 Error FileAnchor::Refusal(ConstBytes file) const {
@@ -84,7 +87,10 @@ Error FileAnchor::Refusal(ConstBytes file) const {
 
 Result<AnchorValue> FileAnchor::Read() {
   UniqueFd file(::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY));
-  if (!file && errno == ENOENT) return AnchorValue();
+  if (!file && errno == ENOENT) {
+    VTEE_TRY(CheckMissing());
+    return AnchorValue();
+  }
   if (!file) return ErrnoError(errno, "cannot open " + path_);
   VTEE_ASSIGN_OR_RETURN(const SecretBytes bytes, ReadToEnd(file.get(), path_));
   std::optional<Slot> newest;
@@ -97,6 +103,7 @@ Result<AnchorValue> FileAnchor::Read() {
   }
   // A size of its own means that it was never only half made.
   if (!newest || bytes.size() != kSlots * kSlotBytes) return Refusal(bytes);
+  VTEE_TRY(CheckCount(newest->count));
   file_ = std::move(file);
   turn_ = newest->turn;
   return newest->value;
@@ -112,22 +119,109 @@ Status FileAnchor::Make(const Slot& slot) {
   return {};
 }
 
-Status FileAnchor::Advance(const AnchorValue& value) {
-  const Slot slot{turn_ + 1, value};
-  if (!file_) {
-    VTEE_TRY(Make(slot));
-  } else {
-    const SecretBytes bytes = Encode(slot);
-    const ssize_t written =
-        ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(PlaceOf(slot.turn)));
-    if (written >= 0 && static_cast<std::size_t>(written) != bytes.size()) errno = ENOSPC;
-    if (static_cast<std::size_t>(written) != bytes.size()) {
-      return ErrnoError(errno, "cannot write " + path_);
-    }
-    if (::fdatasync(file_.get()) != 0) return ErrnoError(errno, "cannot write back " + path_);
+Status FileAnchor::Write(const Slot& slot) {
+  const SecretBytes bytes = Encode(slot);
+  const ssize_t written =
+      ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(PlaceOf(slot.turn)));
+  if (written >= 0 && static_cast<std::size_t>(written) != bytes.size()) errno = ENOSPC;
+  if (static_cast<std::size_t>(written) != bytes.size()) {
+    return ErrnoError(errno, "cannot write " + path_);
   }
+  if (::fdatasync(file_.get()) != 0) return ErrnoError(errno, "cannot write back " + path_);
+  return {};
+}
+
+Status FileAnchor::Advance(const AnchorValue& value) {
+  if (counting_.counter) VTEE_TRY(LearnCount());
+  Slot slot{turn_ + 1, value, 0};
+  const bool counts =
+      counting_.counter && (due_ || changes_ + 1 >= counting_.every || written_ != count_);
+  if (counting_.counter) slot.count = counts ? count_ + 1 : count_;
+  VTEE_TRY(file_ ? Write(slot) : Make(slot));
   // Until then the same slot is tried again: the other one holds the last good value.
   turn_ = slot.turn;
+  written_ = slot.count;
+  if (counts) return Count();
+  ++changes_;
+  return {};
+}
+
+Status FileAnchor::Restart(const AnchorValue& value) {
+  file_.Reset();
+  turn_ = 0;
+  due_ = true;
+  unsure_ = false;
+  return Advance(value);
+}
+
+// The counter without the file: who has removed everything but the root would begin with nothing.
+Status FileAnchor::CheckMissing() {
+  if (!counting_.counter) return {};
+  const auto count = counting_.counter->Read();
+  if (!count.ok() && count.error().code != ErrorCode::kNotFound) return count.error();
+  if (!count.ok()) return {};
+  return Error{ErrorCode::kInvalidArgument,
+               "the anchor " + path_ + " is missing, but " + counting_.counter->name() +
+                   " says that there was one: put it back, or, if nothing has been stored yet, "
+                   "destroy the state (vtee state destroy) and begin anew"};
+}
+
+Status FileAnchor::CheckCount(std::uint64_t count) {
+  if (counting_.ignore) return {};
+  const auto refused = [&](const std::string& why) {
+    return Error{ErrorCode::kInvalidArgument, "the anchor " + path_ + " " + why};
+  };
+  if (!counting_.counter) {
+    if (count == 0) return {};
+    return refused(
+        "goes with a TPM's counter, which is not asked: add state_key=tpm:, or restore a backup "
+        "without the TPM (vtee state restore --accept-rollback)");
+  }
+  const std::string name = counting_.counter->name();
+  const auto real = counting_.counter->Read();
+  if (!real.ok() && real.error().code != ErrorCode::kNotFound) return real.error();
+  if (count == 0 || !real.ok()) {
+    return refused("and " + name +
+                   " do not go together: the TPM was cleared, is another one, or was not used "
+                   "before; restore a backup (vtee state restore --accept-rollback)");
+  }
+  count_ = *real;
+  written_ = count;
+  if (count == count_) return {};
+  if (count == count_ + 1) return Count();
+  return refused((count < count_ ? "is older than what the VM last used: " + name + " is at "
+                                 : "is ahead of what should be: " + name + " is at ") +
+                 std::to_string(count_) + ", not " + std::to_string(count) +
+                 "; put back the newest anchor and store, or, if going back is meant and safe, "
+                 "restore a backup (vtee state restore --accept-rollback)");
+}
+
+Status FileAnchor::LearnCount() {
+  if (!file_) {
+    // The first one. What crashed here before has left one.
+    VTEE_ASSIGN_OR_RETURN(count_, counting_.counter->Make());
+    written_ = count_;
+  } else if (unsure_) {
+    VTEE_ASSIGN_OR_RETURN(count_, counting_.counter->Read());
+    unsure_ = false;
+    if (count_ == written_) {
+      due_ = false;
+      changes_ = 0;
+    }
+  }
+  return {};
+}
+
+Status FileAnchor::Count() {
+  unsure_ = true;
+  VTEE_ASSIGN_OR_RETURN(count_, counting_.counter->Increment());
+  if (count_ != written_) {
+    return Error{ErrorCode::kUnavailable,
+                 counting_.counter->name() + " is counted by somebody else, too"};
+  }
+  unsure_ = false;
+  due_ = false;
+  changes_ = 0;
   return {};
 }
 

@@ -140,6 +140,125 @@ TEST_F(AnchorTest, ClaimsWhoseItIs) {
   EXPECT_FALSE(ClaimOfAnchor({}));
 }
 
+// A counter that fails as told.
+struct Counted {
+  std::uint64_t value = 40;
+  bool there = false;
+  int fail_in = 0;         // the n-th increment fails
+  bool but_count = false;  // after it was done
+};
+class FakeCounter final : public RollbackCounter {
+ public:
+  explicit FakeCounter(Counted& counted) : counted_(counted) {}
+  Result<std::uint64_t> Read() override {
+    if (!counted_.there) return Error{ErrorCode::kNotFound, "none"};
+    return counted_.value;
+  }
+  Result<std::uint64_t> Make() override {
+    counted_.there = true;
+    return counted_.value;
+  }
+  Result<std::uint64_t> Increment() override {
+    const bool fails = counted_.fail_in > 0 && --counted_.fail_in == 0;
+    if (!fails || counted_.but_count) ++counted_.value;
+    if (fails) return Error{ErrorCode::kSystem, "told to fail"};
+    return counted_.value;
+  }
+  Status Remove() override { return {}; }
+  std::string name() const override { return "the counter"; }
+
+ private:
+  Counted& counted_;
+};
+
+class CountedAnchor : public AnchorTest {
+ protected:
+  FileAnchor Counting(std::uint32_t every) {
+    return {path_, TestUuid(1), TestBytes(32, 2), {std::make_unique<FakeCounter>(counted_), every}};
+  }
+  std::string Sentence(FileAnchor anchor) {
+    const auto value = anchor.Read();
+    return value.ok() ? "" : value.error().message;
+  }
+  Counted counted_;
+};
+
+TEST_F(CountedAnchor, CountsTheFirstChangeAndEachBatch) {
+  {
+    FileAnchor anchor = Counting(3);
+    ASSERT_TRUE(anchor.Read().ok());
+    for (std::uint64_t epoch = 1; epoch <= 7; ++epoch) {
+      ASSERT_TRUE(anchor.Advance(Value(epoch)).ok());
+    }
+  }
+  EXPECT_EQ(counted_.value, 43U);  // 1, 4, 7
+  FileAnchor again = Counting(3);
+  ASSERT_EQ(again.Read().value(), Value(7));
+  EXPECT_EQ(counted_.value, 43U);
+  ASSERT_TRUE(again.Advance(Value(8)).ok());
+  ASSERT_TRUE(again.Advance(Value(9)).ok());
+  EXPECT_EQ(counted_.value, 44U);
+}
+
+TEST_F(CountedAnchor, AnOldFileIsRefused) {
+  FileAnchor anchor = Counting(2);
+  ASSERT_TRUE(anchor.Advance(Value(1)).ok());
+  const SecretBytes old = Bytes();
+  ASSERT_TRUE(anchor.Advance(Value(2)).ok());
+  EXPECT_EQ(Sentence(Counting(2)), "");
+  ASSERT_TRUE(anchor.Advance(Value(3)).ok());
+  ASSERT_TRUE(WriteDurably(path_, old).ok());
+  EXPECT_THAT(Sentence(Counting(2)), HasSubstr("is older than what the VM last used"));
+  counted_.value -= 5;
+  EXPECT_THAT(Sentence(Counting(2)), HasSubstr("is ahead of what should be"));
+  counted_.there = false;
+  EXPECT_THAT(Sentence(Counting(2)), HasSubstr("do not go together"));
+  EXPECT_THAT(Sentence(Anchored()), HasSubstr("add state_key=tpm:"));
+}
+
+TEST_F(CountedAnchor, OneThatNeverCountedIsRefused) {
+  Fill(7);
+  EXPECT_THAT(Sentence(Counting(1)), HasSubstr("do not go together"));
+  std::filesystem::remove(path_);
+  counted_.there = true;
+  EXPECT_THAT(Sentence(Counting(1)), HasSubstr("says that there was one"));
+}
+
+// Of each increment, whether it was done or not.
+TEST_F(CountedAnchor, FailuresOfTheCounterAreMadeUpFor) {
+  for (const bool but_count : {false, true}) {
+    for (int fail = 1; fail <= 4; ++fail) {
+      for (const bool restart : {false, true}) {
+        std::filesystem::remove(path_);
+        counted_ = {40, false, fail, but_count};
+        auto anchor = std::make_unique<FileAnchor>(Counting(2));
+        int failures = 0;
+        for (std::uint64_t epoch = 1; epoch <= 9; ++epoch) {
+          while (!anchor->Advance(Value(epoch)).ok()) {
+            ++failures;
+            if (!restart) continue;
+            anchor = std::make_unique<FileAnchor>(Counting(2));
+            ASSERT_EQ(anchor->Read().value(), Value(epoch));
+          }
+        }
+        EXPECT_EQ(failures, 1);
+        EXPECT_EQ(Sentence(Counting(2)), "");
+      }
+    }
+  }
+}
+
+TEST_F(CountedAnchor, RestartedItRefusesEveryOlderFile) {
+  FileAnchor anchor = Counting(8);
+  ASSERT_TRUE(anchor.Advance(Value(5)).ok());
+  ASSERT_TRUE(anchor.Advance(Value(6)).ok());
+  const SecretBytes old = Bytes();
+  ASSERT_TRUE(Counting(8).Restart(Value(2)).ok());
+  EXPECT_EQ(Counting(8).Read().value(), Value(2));
+  ASSERT_TRUE(WriteDurably(path_, old).ok());
+  EXPECT_THAT(Sentence(Counting(8)), HasSubstr("is older"));
+}
+
 TEST_F(AnchorTest, AFullDiskIsSaidAndLeavesNothing) {
   ::signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};

@@ -36,6 +36,7 @@ struct SqliteStoreOptions {
   SecretBytes root_key;            // StateKey::Derive("storage")
   std::unique_ptr<Anchor> anchor;  // none: a FileAnchor at anchor_path
   std::string anchor_path;         // empty: DIR.anchor, beside the directory
+  AnchorCounting counting;         // of that FileAnchor
   std::uint64_t most_bytes = std::uint64_t{64} << 20;
   const char* vfs = nullptr;  // of SQLite; for tests
 };

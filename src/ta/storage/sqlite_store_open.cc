@@ -52,7 +52,8 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(SqliteStoreOptions option
   if (!options.anchor) {
     if (options.anchor_path.empty()) options.anchor_path = paths.anchor();
     options.anchor = std::make_unique<FileAnchor>(options.anchor_path, options.vm,
-                                                  StoreKeys(options.root_key, options.vm).anchor);
+                                                  StoreKeys(options.root_key, options.vm).anchor,
+                                                  std::move(options.counting));
   }
   VTEE_TRY(MakeDirectory(options.dir));
   VTEE_ASSIGN_OR_RETURN(auto lock, LockState(options.dir, &options.vm_name));

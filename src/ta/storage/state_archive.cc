@@ -24,8 +24,9 @@ constexpr std::size_t kBlock = 512;
 constexpr std::size_t kPiece = 64 * kBlock;
 constexpr std::uint64_t kMostBytes = (std::uint64_t{1} << 33) - 1;  // eleven octal digits
 constexpr std::string_view kSums = "SHA256SUMS";
-constexpr std::array kNames = {archive::kRoot,   archive::kDatabase, archive::kLog,
-                               archive::kAnchor, archive::kKey,      kSums};
+constexpr std::array kNames = {
+    archive::kRoot,   archive::kDatabase, archive::kLog, archive::kTpmKey,
+    archive::kAnchor, archive::kKey,      kSums};
 
 // POSIX.1-2017, pax, "ustar Interchange Format".
 struct Header {
@@ -121,7 +122,17 @@ std::string SumLine(const std::string& sum, std::string_view name) {
   return sum + "  " + std::string(name) + "\n";
 }
 
+Status WriteBytes(DraftFile& out, const ArchiveMember& member, std::string& sums) {
+  VTEE_TRY(out.Write(MakeHeader(member.name, member.bytes.size(), 0)));
+  Sha256 sum;
+  sum.Add(member.bytes);
+  sums += SumLine(sum.Hex(), member.name);
+  VTEE_TRY(out.Write(member.bytes));
+  return out.Write(SecretBytes(PaddingOf(member.bytes.size())));
+}
+
 Status WriteMember(DraftFile& out, const ArchiveMember& member, std::string& sums) {
+  if (member.path.empty()) return WriteBytes(out, member, sums);
   const UniqueFd fd(::open(member.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   if (!fd) return ErrnoError(errno, "cannot open " + member.path);
   struct stat status {};

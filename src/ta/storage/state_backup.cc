@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -16,6 +17,8 @@
 #include "ta/storage/state_key.h"
 #include "ta/storage/state_lock.h"
 #include "ta/storage/state_paths.h"
+#include "ta/storage/store_state.h"
+#include "ta/storage/tpm_counter.h"
 
 namespace vtee::ta {
 namespace {
@@ -46,18 +49,19 @@ Result<std::optional<AnchorClaim>> ClaimAt(const std::string& path) {
   return Refused("the anchor " + path + " is damaged: put the newest one back");
 }
 
-Status AddKey(const BackupOptions& options, const std::string& beside,
+// Only a key that opens the state: a backup with another one would be worth nothing.
+Status AddKey(const BackupOptions& options, const StatePaths& paths, const tee::Uuid& vm,
               std::vector<ArchiveMember>& members) {
   if (!options.with_key) return {};
-  const std::string key = options.key_file.empty() ? beside : options.key_file;
-  if (!Exists(key)) {
-    return Refused("there is no host key " + key +
-                   ": name the state's key with --state-key FILE, or leave it out of the backup "
-                   "with --without-key and keep it elsewhere");
+  auto key = OpenHostKey(options.state_key, paths.folder(), false);
+  if (!key.ok() && key.error().code == ErrorCode::kNotFound) {
+    return Refused(key.error().message +
+                   "; name the state's key with --state-key FILE or tpm:, or leave it out of the "
+                   "backup with --without-key and keep it elsewhere");
   }
-  // As vteed would, so that no backup is made with a key that it refuses.
-  VTEE_TRY(ReadHostKey(key, false));
-  members.push_back({archive::kKey, key});
+  if (!key.ok()) return key.error();
+  VTEE_TRY(StateKey::Open(paths.folder(), vm, *key));
+  members.push_back({archive::kKey, "", std::move(key).value()});
   return {};
 }
 
@@ -142,6 +146,7 @@ class Restore {
     VTEE_ASSIGN_OR_RETURN(const auto here, ClaimAt(paths_.anchor()));
     VTEE_ASSIGN_OR_RETURN(const auto then, ClaimAt(draft.File(archive::kAnchor)));
     if (then) report_.epoch = then->value.epoch;
+    if (then) packed_ = then->value;
     if (here && here->vm != report_.vm) {
       return Refused("the anchor " + paths_.anchor() + " is the VM " + tee::ToString(here->vm) +
                      "'s, and the backup is of " + tee::ToString(report_.vm) +
@@ -149,10 +154,14 @@ class Restore {
     }
     const bool newest = here && then && here->value == then->value;
     if (newest || options_.accept_rollback) return {};
+    return Rollback(here ? std::optional(here->value) : std::nullopt);
+  }
+
+  Error Rollback(const std::optional<AnchorValue>& here) const {
     const std::string state = "state " + std::to_string(report_.epoch);
     return Refused(
         (here ? "the backup has " + state + " of the VM, and the anchor " + paths_.anchor() +
-                    " knows state " + std::to_string(here->value.epoch)
+                    " knows state " + std::to_string(here->epoch)
               : "no anchor " + paths_.anchor() + " says that the backup (" + state +
                     ") is the newest of the VM") +
         ": restoring would take back what its TAs have stored since, counters and versions too; "
@@ -160,26 +169,43 @@ class Restore {
   }
 
   Status FindKey(const DraftFolder& draft) {
-    const std::string there = options_.key_file.empty() ? paths_.key() : options_.key_file;
-    const std::string in_backup = draft.File(archive::kKey);
-    if (!options_.key_file.empty() || Exists(there)) {
-      VTEE_ASSIGN_OR_RETURN(key_, ReadHostKey(there, false));
+    const std::string packed = draft.File(archive::kKey);
+    if (Exists(packed)) {
+      VTEE_ASSIGN_OR_RETURN(key_, ReadHostKey(packed, false));
+      ::unlink(packed.c_str());
     }
-    if (!Exists(in_backup)) return {};
-    VTEE_ASSIGN_OR_RETURN(const SecretBytes packed, ReadHostKey(in_backup, false));
+    return tpm_ ? SealKey(draft) : CompareKey(draft);
+  }
+
+  Status SealKey(const DraftFolder& draft) {
+    const std::string path = draft.File(archive::kTpmKey);
     if (key_.empty()) {
-      key_ = packed;
-      take_key_ = true;
-    } else if (key_ != packed) {
+      VTEE_ASSIGN_OR_RETURN(key_, OpenHostKey(options_.state_key, draft.path(), false));
+      return {};
+    }
+    VTEE_ASSIGN_OR_RETURN(const SecretBytes sealed, tpm_->Seal(key_));
+    return WriteDurably(path, sealed);
+  }
+
+  Status CompareKey(const DraftFolder& draft) {
+    ::unlink(draft.File(archive::kTpmKey).c_str());
+    const std::string there = options_.state_key.empty() ? paths_.key() : options_.state_key;
+    if (options_.state_key.empty() && !Exists(there)) {
+      take_key_ = !key_.empty();
+      return {};
+    }
+    VTEE_ASSIGN_OR_RETURN(SecretBytes own, ReadHostKey(there, false));
+    if (!key_.empty() && key_ != own) {
       return Refused(there +
                      " is another key than the backup's: move it away, or name the right "
                      "one with --state-key FILE");
     }
+    key_ = std::move(own);
     return {};
   }
 
-  // As vteed would. Where the crash that ended the VM's last run left it a step behind, the
-  // backup's anchor is now at the newest state.
+  // As vteed would, but for the counter, which a rollback passes over. Where the crash that ended
+  // the VM's last run left it a step behind, the backup's anchor is at the newest state then.
   Status OpenIt(DraftFolder& draft) {
     if (key_.empty()) {
       if (!options_.accept_rollback) return {};
@@ -192,34 +218,55 @@ class Restore {
     SqliteStoreOptions store;
     store.dir = draft.path();
     store.vm = report_.vm;
-    store.root_key = root.Derive("storage");
+    store.root_key = root.Derive(kStorageLabel);
     store.anchor_path = draft.File(archive::kAnchor);
+    store.counting.ignore = true;
+    const SecretBytes anchor_key = StoreKeys(store.root_key, report_.vm).anchor;
     VTEE_ASSIGN_OR_RETURN(const auto opened, SqliteStore::Open(std::move(store)));
     report_.epoch = opened->epoch();
     report_.checked = true;
+    AnchorCounting counting;
+    if (tpm_) {
+      counting.counter =
+          std::make_unique<TpmCounter>(*tpm_, root.Derive(kCounterLabel, TpmCounter::kKeyBytes));
+    }
+    anchor_ =
+        std::make_unique<FileAnchor>(paths_.anchor(), report_.vm, anchor_key, std::move(counting));
     return {};
   }
 
   // The folder comes last: until then the same restore can be done again, and vteed, which would
-  // begin with an empty store, is kept from it by the anchor.
+  // begin with an empty store, is kept from it by the anchor. Without a key the anchor that is
+  // there says the same as the backup's.
   Status Publish(DraftFolder& draft) {
-    const std::string anchor = draft.File(archive::kAnchor);
-    if (Exists(anchor)) VTEE_TRY(Move(anchor, paths_.anchor()));
-    if (take_key_) VTEE_TRY(Move(draft.File(archive::kKey), paths_.key()));
-    ::unlink(draft.File(archive::kKey).c_str());
+    const std::string draft_anchor = draft.File(archive::kAnchor);
+    VTEE_ASSIGN_OR_RETURN(const auto claim, ClaimAt(draft_anchor));
+    if (anchor_ && claim) VTEE_TRY(Anchored(claim->value));
+    ::unlink(draft_anchor.c_str());
+    if (take_key_) {
+      VTEE_ASSIGN_OR_RETURN(const bool made, CreateDurably(paths_.key(), key_));
+      if (!made) return Refused(paths_.key() + " has just been made by somebody else");
+    }
     return draft.Become(paths_);
   }
 
-  Status Move(const std::string& from, const std::string& to) const {
-    if (::rename(from.c_str(), to.c_str()) != 0) return ErrnoError(errno, "cannot make " + to);
-    return SyncDirectory(paths_.parent());
+  // A rollback makes the anchor anew. Otherwise the one that is there is asked again, with the key
+  // and the TPM's counter, whether the backup's state is the newest.
+  Status Anchored(const AnchorValue& restored) {
+    if (options_.accept_rollback) return anchor_->Restart(restored);
+    VTEE_ASSIGN_OR_RETURN(const AnchorValue here, anchor_->Read());
+    if (here != packed_) return Rollback(here);
+    return here == restored ? Status() : anchor_->Advance(restored);
   }
 
   const RestoreOptions& options_;
   const StatePaths paths_;
   RestoreReport report_;
+  AnchorValue packed_;  // what the backup's anchor named
   SecretBytes key_;
   bool take_key_ = false;
+  const std::optional<Tpm> tpm_ = TpmOf(options_.state_key);
+  std::unique_ptr<FileAnchor> anchor_;  // of the restored state
 };
 
 }  // namespace
@@ -229,19 +276,21 @@ Result<BackupReport> BackUpState(const BackupOptions& options) {
   BackupReport report;
   VTEE_ASSIGN_OR_RETURN(report.vm, OwnerOf(paths));
   VTEE_ASSIGN_OR_RETURN(const UniqueFd lock, LockState(paths.folder(), nullptr));
-  std::vector<ArchiveMember> members = {{archive::kRoot, paths.root()}};
+  std::vector<ArchiveMember> members;
+  members.push_back({archive::kRoot, paths.root(), {}});
   if (Exists(paths.database())) {
-    members.push_back({archive::kDatabase, paths.database()});
-    if (Exists(paths.log())) members.push_back({archive::kLog, paths.log()});
+    members.push_back({archive::kDatabase, paths.database(), {}});
+    if (Exists(paths.log())) members.push_back({archive::kLog, paths.log(), {}});
     VTEE_ASSIGN_OR_RETURN(const auto anchor, ClaimAt(paths.anchor()));
     if (!anchor) {
       return Refused("the anchor " + paths.anchor() +
                      " is missing, and without it the state cannot be opened: put it back");
     }
     report.epoch = anchor->value.epoch;
-    members.push_back({archive::kAnchor, paths.anchor()});
   }
-  VTEE_TRY(AddKey(options, paths.key(), members));
+  if (Exists(paths.tpm_key())) members.push_back({archive::kTpmKey, paths.tpm_key(), {}});
+  if (report.epoch != 0) members.push_back({archive::kAnchor, paths.anchor(), {}});
+  VTEE_TRY(AddKey(options, paths, report.vm, members));
   if (Exists(options.file)) {
     return Refused(options.file + " is there already: name another file, or remove it");
   }

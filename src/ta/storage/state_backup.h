@@ -20,8 +20,8 @@ namespace vtee::ta {
 
 struct BackupOptions {
   std::string folder;
-  std::string file;      // must not be there
-  std::string key_file;  // empty: FOLDER.key
+  std::string file;       // must not be there
+  std::string state_key;  // as OpenHostKey(): a file (empty: FOLDER.key), or "tpm:"
   bool with_key = true;
 };
 
@@ -33,8 +33,10 @@ Result<BackupReport> BackUpState(const BackupOptions& options);
 
 struct RestoreOptions {
   std::string file;
-  std::string folder;    // empty or not there
-  std::string key_file;  // empty: FOLDER.key if it is there, else the backup's, which becomes it
+  std::string folder;  // empty or not there
+  // A file (empty: FOLDER.key if it is there, else the backup's becomes it), or "tpm:": the
+  // backup's is sealed to this host's TPM, which counts from then on.
+  std::string state_key;
   bool accept_rollback = false;
 };
 

@@ -97,6 +97,19 @@ TEST_F(StateBackup, OfTheNewestStateIsNoRollback) {
   EXPECT_EQ(ObjectsIn(vm_), 2U);
 }
 
+TEST_F(StateBackup, AForgedAnchorDoesNotMakeItTheNewest) {
+  ASSERT_EQ(BackUp(), "");
+  fs::copy(vm_ + ".anchor", dir_ / "old");
+  AddObject(vm_, "c");
+  fs::remove_all(vm_);
+  // The newer value in both slots, changed to claim the older one.
+  SecretBytes forged = BytesOf(dir_ / "old");
+  for (const std::size_t slot : {0U, 4096U}) forged[slot + 100] ^= std::byte{1};
+  PutBytes(vm_ + ".anchor", forged);
+  EXPECT_THAT(RestoreTo(vm_), HasSubstr("damaged or was made with another key"));
+  EXPECT_FALSE(fs::exists(vm_));
+}
+
 TEST_F(StateBackup, OfAnOlderStateIsARollback) {
   ASSERT_EQ(BackUp(), "");
   AddObject(vm_, "c");
@@ -156,7 +169,7 @@ TEST_F(StateBackup, IsRefusedWhenItCannotBeWhole) {
   EXPECT_THAT(BackUp(), HasSubstr("is missing"));
   fs::rename(dir_ / "anchor", vm_ + ".anchor");
   fs::rename(vm_ + ".key", dir_ / "key");
-  EXPECT_THAT(BackUp(), AllOf(HasSubstr("there is no host key"), HasSubstr("--without-key")));
+  EXPECT_THAT(BackUp(), AllOf(HasSubstr("cannot open the host key"), HasSubstr("--without-key")));
   fs::rename(dir_ / "key", vm_ + ".key");
   fs::rename(vm_ + "/root.sealed", dir_ / "root");
   EXPECT_THAT(BackUp(), HasSubstr("is no state folder of vtee"));

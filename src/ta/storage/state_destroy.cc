@@ -8,11 +8,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <memory>
 
 #include "base/file_bytes.h"
 #include "ta/storage/durable_file.h"
+#include "ta/storage/state_key.h"
 #include "ta/storage/state_lock.h"
 #include "ta/storage/state_paths.h"
+#include "ta/storage/tpm_counter.h"
 
 namespace vtee::ta {
 namespace {
@@ -44,9 +47,22 @@ Status EndKey(const std::string& path, const std::string& folder) {
   return SyncDirectory(folder);
 }
 
+// Found before the root goes, which says where it is.
+Result<std::unique_ptr<TpmCounter>> CounterOf(const StatePaths& paths,
+                                              const std::string& state_key) {
+  const auto tpm = TpmOf(state_key);
+  if (!tpm || !Exists(paths.root())) return std::unique_ptr<TpmCounter>();
+  VTEE_ASSIGN_OR_RETURN(const auto file, ReadSmallFile(paths.root()));
+  VTEE_ASSIGN_OR_RETURN(const SecretBytes key, OpenHostKey(state_key, paths.folder(), false));
+  VTEE_ASSIGN_OR_RETURN(
+      const StateKey root,
+      StateKey::Open(paths.folder(), OwnerOfRoot(*file).value_or(tee::Uuid{}), key));
+  return std::make_unique<TpmCounter>(*tpm, root.Derive(kCounterLabel, TpmCounter::kKeyBytes));
+}
+
 }  // namespace
 
-Status DestroyState(const std::string& folder) {
+Status DestroyState(const std::string& folder, const std::string& state_key) {
   const StatePaths paths(folder);
   std::error_code ignored;
   // What is left when the last step of all was missing.
@@ -56,7 +72,18 @@ Status DestroyState(const std::string& folder) {
                  paths.folder() + " is no state folder of vtee; name the folder that state= has"};
   }
   VTEE_ASSIGN_OR_RETURN(const UniqueFd lock, LockState(paths.folder(), nullptr));
+  auto counter = CounterOf(paths, state_key);
+  if (!counter.ok()) {
+    return Error{counter.error().code, counter.error().message +
+                                           "; without --state-key all but the TPM's counter can be "
+                                           "destroyed"};
+  }
   VTEE_TRY(EndKey(paths.root(), paths.folder()));
+  VTEE_TRY(EndKey(paths.tpm_key(), paths.folder()));
+  if (*counter) {
+    const Status removed = (*counter)->Remove();
+    if (!removed.ok() && removed.error().code != ErrorCode::kNotFound) return removed.error();
+  }
   VTEE_TRY(EndKey(paths.key(), paths.parent()));
   // The database tells that this is a state, should it have to be done again.
   for (const std::string& file : {paths.anchor() + ".new", paths.anchor(), paths.log(),

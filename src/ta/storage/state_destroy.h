@@ -16,6 +16,8 @@ namespace vtee::ta {
 
 // FOLDER, FOLDER.anchor and FOLDER.key. Refused when it is in use, or no state. Files in the folder
 // that are not vtee's stay, and it with them: an error says so when all else is done.
-Status DestroyState(const std::string& folder);
+// `state_key`: as OpenHostKey(); with "tpm:", the state's counter is removed from the TPM, too,
+// which without it stays there and is of no use to anybody.
+Status DestroyState(const std::string& folder, const std::string& state_key = "");
 
 }  // namespace vtee::ta

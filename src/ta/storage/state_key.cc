@@ -16,6 +16,7 @@ namespace vtee::ta {
 namespace {
 
 constexpr std::string_view kMagic = "vteeroot";
+constexpr std::string_view kTpmPrefix = "tpm:";
 constexpr std::uint32_t kFormat = 1;
 constexpr mode_t kOthers = S_IROTH | S_IWOTH | S_IXOTH;
 constexpr mode_t kDirectoryMode = 0700;
@@ -30,6 +31,24 @@ Result<SecretBytes> TakeHostKey(SecretBytes bytes, const std::string& name) {
                  " bytes, a host key has 32: make one with `head -c 32 /dev/urandom`");
 }
 
+Status MakeDirectory(const std::string& dir) {
+  if (::mkdir(dir.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return {};
+  return ErrnoError(errno, "cannot create the directory " + dir);
+}
+
+Result<SecretBytes> MakeTpmKey(const Tpm& tpm, const StatePaths& paths) {
+  SecretBytes key(kSealKeyBytes);
+  if (!FillRandom(key)) {
+    return Error{ErrorCode::kSystem, "the system gives no random numbers for a host key"};
+  }
+  VTEE_ASSIGN_OR_RETURN(const SecretBytes sealed, tpm.Seal(key));
+  VTEE_TRY(MakeDirectory(paths.folder()));
+  VTEE_ASSIGN_OR_RETURN(const bool made, CreateDurably(paths.tpm_key(), sealed));
+  if (made) return key;
+  return Error{ErrorCode::kUnavailable, "another process is just making " + paths.tpm_key() +
+                                            ": a VM's TEE can run only once"};
+}
+
 // What the root is bound to, and what stands before it in the file.
 SecretBytes Header(const tee::Uuid& vm) {
   return Encoder()
@@ -37,11 +56,6 @@ SecretBytes Header(const tee::Uuid& vm) {
       .U32(kFormat)
       .Bytes(std::as_bytes(std::span(vm.octets)))
       .bytes();
-}
-
-Status MakeDirectory(const std::string& dir) {
-  if (::mkdir(dir.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return {};
-  return ErrnoError(errno, "cannot create the directory " + dir);
 }
 
 Result<SecretBytes> MakeRoot(const std::string& dir, const std::string& path, const tee::Uuid& vm,
@@ -145,6 +159,39 @@ Result<SecretBytes> ReadHostKey(const std::string& path, bool create) {
   }
   VTEE_ASSIGN_OR_RETURN(auto bytes, ReadToEnd(fd.get(), path));
   return TakeHostKey(std::move(bytes), path);
+}
+
+std::optional<Tpm> TpmOf(const std::string& state_key) {
+  if (!state_key.starts_with(kTpmPrefix)) return std::nullopt;
+  return Tpm(state_key.substr(kTpmPrefix.size()));
+}
+
+Result<SecretBytes> OpenHostKey(const std::string& state_key, const std::string& dir, bool create) {
+  const StatePaths paths(dir);
+  const auto tpm = TpmOf(state_key);
+  // A new key would not open the root that is there.
+  const bool may_make = create && ::access(paths.root().c_str(), F_OK) != 0;
+  if (!tpm) {
+    auto key = ReadHostKey(state_key.empty() ? paths.key() : state_key, may_make);
+    if (!key.ok() && key.error().code == ErrorCode::kNotFound &&
+        ::access(paths.tpm_key().c_str(), F_OK) == 0) {
+      return Error{ErrorCode::kNotFound, key.error().message +
+                                             "; this state's key is sealed to a "
+                                             "TPM: say so (state_key=tpm:)"};
+    }
+    return key;
+  }
+  const std::string path = paths.tpm_key();
+  VTEE_ASSIGN_OR_RETURN(const auto sealed, ReadSmallFile(path));
+  if (!sealed) {
+    if (may_make) return MakeTpmKey(*tpm, paths);
+    return Refused(path +
+                   " is missing, and without it the TPM does not give the state's key: put "
+                   "it back, or name the key that the state was made with");
+  }
+  auto key = tpm->Unseal(*sealed);
+  if (!key.ok()) return Error{key.error().code, path + ": " + key.error().message};
+  return TakeHostKey(std::move(key).value(), path);
 }
 
 Result<StateKey> StateKey::Open(const std::string& dir, const tee::Uuid& vm, ConstBytes host_key) {

@@ -22,6 +22,7 @@ class StatePaths {
   std::string database() const { return folder_ + "/objects.db"; }
   std::string log() const { return folder_ + "/objects.db-wal"; }  // SQLite's; a part of it
   std::string lock() const { return folder_ + "/lock"; }
+  std::string tpm_key() const { return folder_ + "/key.tpm"; }  // the host's key, sealed by a TPM
   // Beside the folder, so that a copy of the folder has neither.
   std::string anchor() const { return folder_ + ".anchor"; }
   std::string key() const { return folder_ + ".key"; }
