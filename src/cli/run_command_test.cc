@@ -267,7 +267,7 @@ TEST_F(RunCommandTest, ForwardsSignals) {
 
 TEST_F(RunCommandTest, KillingVteeEndsEverything) {
   options_.vmm = {Script("vmm",
-                         "trap 'kill $pid; echo told; exit' TERM\nsleep 1000 & pid=$!\n"
+                         "trap 'kill -KILL $pid; echo told; exit' TERM\nsleep 1000 & pid=$!\n"
                          "echo ready\nwait\n")};
   Start();
   Await("ready");
