@@ -103,11 +103,9 @@ static uint32_t take_handles(void) {
     taken += raw_call(27)(TEE_TYPE_AES, 256, (uintptr_t)&handle, 0, 0, 0, 0, 0) == 0;
     taken += raw_call(15)(TEE_ALG_SHA256, TEE_MODE_DIGEST, 0, 0, (uintptr_t)&handle, 0, 0, 0) == 0;
     taken += raw_call(45)((uintptr_t)&handle, 0, 0, 0, 0, 0, 0, 0) == 0;
-    if (i < 2000) {
-      uint32_t origin = 0;
-      taken += raw_call(5)((uintptr_t)&kSystem, ~0u, 0, (uintptr_t)&handle, (uintptr_t)&origin, 0,
-                           0, 0) == 0;
-    }
+    uint32_t origin = 0;
+    taken += raw_call(5)((uintptr_t)&kSystem, ~0u, 0, (uintptr_t)&handle, (uintptr_t)&origin, 0, 0,
+                         0) == 0;
   }
   return taken;
 }
