@@ -28,17 +28,21 @@ constexpr auto kEndPatience = std::chrono::seconds(5);
 
 void Say(const std::string& sentence) { std::fprintf(stderr, "vtee: %s\n", sentence.c_str()); }
 
-std::string BackendOf(const TaRunOptions& options) {
+// Empty: what the configuration says.
+Result<std::string> BackendOf(const TaRunOptions& options) {
   std::string backend = options.backend;
-  if (backend.empty()) {
-    if (!options.config.empty()) return "";
-    backend = "user,keys=development";
+  if (backend.empty() && options.config.empty()) backend = "user,keys=development";
+  if (backend != "user" && !backend.starts_with("user,")) {
+    if (options.ta_folders.empty() && options.gdb_port == 0) return backend;
+    return Error{
+        ErrorCode::kInvalidArgument,
+        "--ta-dir and --gdb are settings of the backend user; give --backend user,... too"};
   }
-  if (backend != "user" && !backend.starts_with("user,")) return backend;
   if (options.ta_folders.empty() && backend.find("ta_dir=") == std::string::npos) {
     for (const char* folder : kOpteeFolders) {
       if (access(folder, R_OK) != 0) continue;
-      return backend + ",ta_dir=" + folder;
+      backend += std::string(",ta_dir=") + folder;
+      break;
     }
   }
   for (const std::string& folder : options.ta_folders) backend += ",ta_dir=" + folder;
@@ -106,13 +110,14 @@ Status TaRun::Prepare() {
 
 Status TaRun::PrepareVteed() {
   VTEE_ASSIGN_OR_RETURN(vteed_.program, LocateVteed(options_.vteed, surroundings_.own_folder));
+  VTEE_ASSIGN_OR_RETURN(const std::string backend, BackendOf(options_));
   vteed_.arguments = {"--program-socket", socket()};
   const auto add = [this](const char* name, const std::string& value) {
     if (value.empty()) return;
     vteed_.arguments.emplace_back(name);
     vteed_.arguments.push_back(value);
   };
-  add("--backend", BackendOf(options_));
+  add("--backend", backend);
   add("--config", options_.config);
   add("--log-level", options_.log_level.empty() ? "warning" : options_.log_level);
   add("--log-file", options_.log_file);
