@@ -155,11 +155,17 @@ bool ParseHostSetting(std::string_view name, std::string_view value, BackendSpec
   return value == "small" || value == "never" || value == "always";
 }
 
-// A whole number up to `most`, in decimal digits.
+// A decimal number and nothing else.
+template <typename T>
+bool ParseWhole(std::string_view text, T& out) {
+  const char* start = text.data();
+  const char* end = start + text.size();
+  const auto [stop, wrong] = std::from_chars(start, end, out);
+  return wrong == std::errc() && stop == end;
+}
+
 bool ParseCount(std::string_view text, std::uint32_t most, std::uint32_t& out) {
-  const char* end = text.data() + text.size();
-  const auto [stop, wrong] = std::from_chars(text.data(), end, out);
-  return wrong == std::errc() && stop == end && out <= most;
+  return ParseWhole(text, out) && out <= most;
 }
 
 bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec& spec) {
@@ -175,16 +181,12 @@ bool ParseUserSetting(std::string_view name, std::string_view value, BackendSpec
     spec.state_key = std::string(value);
   } else if (name == "state_key_fd") {
     // Below are the standard streams.
-    const char* end = value.data() + value.size();
-    const auto [stop, wrong] = std::from_chars(value.data(), end, spec.state_key_fd);
-    return wrong == std::errc() && stop == end && spec.state_key_fd >= 3;
+    return ParseWhole(value, spec.state_key_fd) && spec.state_key_fd >= 3;
   } else if (name == "ta_seconds") {
     constexpr std::uint32_t kMostSeconds = 86400;
     return ParseCount(value, kMostSeconds, spec.ta_seconds);
   } else if (name == "state_count_every") {
-    const char* end = value.data() + value.size();
-    const auto [stop, wrong] = std::from_chars(value.data(), end, spec.state_count_every);
-    return wrong == std::errc() && stop == end && spec.state_count_every >= 1 &&
+    return ParseWhole(value, spec.state_count_every) && spec.state_count_every >= 1 &&
            spec.state_count_every <= 65536;
   } else if (name == "guest_tas") {
     spec.guest_tas = value == "yes";

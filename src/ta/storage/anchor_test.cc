@@ -159,7 +159,8 @@ class FakeCounter final : public RollbackCounter {
     return counted_.value;
   }
   Result<std::uint64_t> Increment() override {
-    const bool fails = counted_.fail_in > 0 && --counted_.fail_in == 0;
+    const bool fails = counted_.fail_in == 1;
+    if (counted_.fail_in > 0) --counted_.fail_in;
     if (!fails || counted_.but_count) ++counted_.value;
     if (fails) return Error{ErrorCode::kSystem, "told to fail"};
     return counted_.value;

@@ -38,7 +38,7 @@ class StateBackup : public testing::Test {
     for (const char* part : {"", ".anchor", ".key"}) fs::remove_all(folder + part);
   }
   // Nothing but the names given is in the folder of the test.
-  void ExpectOnly(std::vector<std::string> names) {
+  void ExpectOnly(const std::vector<std::string>& names) {
     std::vector<std::string> there;
     for (const auto& entry : fs::directory_iterator(dir_ / "")) {
       there.push_back(entry.path().filename());

@@ -18,6 +18,7 @@
 #include <string>
 #include <thread>
 
+#include "base/unique_fd.h"
 #include "ta/storage/tss_library.h"
 
 namespace vtee::ta {
@@ -33,9 +34,7 @@ class SoftTpm {
   SoftTpm& operator=(const SoftTpm&) = delete;
 
   // Whether there is one to be had here.
-  static bool Available() {
-    return std::system("command -v swtpm >/dev/null 2>&1") == 0 && TssLibrary::Find().ok();
-  }
+  static bool Available() { return ::access(kProgram, X_OK) == 0 && TssLibrary::Find().ok(); }
   bool on() const { return pid_ > 0; }
   std::string tcti() const { return "swtpm:port=" + std::to_string(port_); }
 
@@ -58,37 +57,36 @@ class SoftTpm {
   }
 
  private:
+  static constexpr const char* kProgram = "/usr/bin/swtpm";
+
   // The next port is the control channel's.
   static int TwoPorts() {
     for (int tries = 0; tries < 100; ++tries) {
-      const int one = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      const int two = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      const UniqueFd one(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      const UniqueFd two(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      if (!one || !two) return 0;
       sockaddr_in address{};
       address.sin_family = AF_INET;
       address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
       socklen_t size = sizeof address;
       auto* generic = reinterpret_cast<sockaddr*>(&address);
       int port = 0;
-      if (::bind(one, generic, size) == 0 && ::getsockname(one, generic, &size) == 0) {
+      if (::bind(one.get(), generic, size) == 0 && ::getsockname(one.get(), generic, &size) == 0) {
         port = ntohs(address.sin_port);
         address.sin_port = htons(static_cast<std::uint16_t>(port + 1));
-        if (::bind(two, generic, size) != 0) port = 0;
+        if (::bind(two.get(), generic, size) != 0) port = 0;
       }
-      ::close(one);
-      ::close(two);
       if (port != 0) return port;
     }
     return 0;
   }
   static bool Answers(int port) {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(static_cast<std::uint16_t>(port));
-    const bool answers = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-    ::close(fd);
-    return answers;
+    return fd && ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   }
   void Start() {
     port_ = TwoPorts();
@@ -98,9 +96,9 @@ class SoftTpm {
     const pid_t pid = ::fork();
     if (pid == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      ::execlp("swtpm", "swtpm", "socket", "--tpm2", "--flags", "not-need-init,startup-clear",
-               "--tpmstate", state.c_str(), "--server", server.c_str(), "--ctrl", control.c_str(),
-               nullptr);
+      ::execl(kProgram, kProgram, "socket", "--tpm2", "--flags", "not-need-init,startup-clear",
+              "--tpmstate", state.c_str(), "--server", server.c_str(), "--ctrl", control.c_str(),
+              nullptr);
       ::_exit(127);
     }
     for (int i = 0; i < 500; ++i) {
