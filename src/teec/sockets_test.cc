@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <span>
 #include <string>
 
 #include "teec/connect.h"
@@ -54,8 +55,8 @@ struct Asked {
     EXPECT_TRUE(upcall.Take(without, -1));
     for (std::size_t i = 0; i < 4; ++i) {
       if (message.params[i].kind < 4) continue;
-      upcall.bytes(i).resize(bytes[i].size());
-      std::memcpy(upcall.bytes(i).data(), bytes[i].data(), bytes[i].size());
+      const auto given = std::as_bytes(std::span(bytes[i]));
+      upcall.bytes(i).assign(given.begin(), given.end());
       upcall.set_size(i, bytes[i].size());
     }
     const TEEC_Result result = Sockets::OfProcess().Serve(upcall);
