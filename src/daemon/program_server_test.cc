@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "daemon/program_identity.h"
 #include "daemon/test_program_server.h"
@@ -285,19 +286,24 @@ TEST(ProgramServerTest, KeepsToItsLimits) {
 TEST(ProgramServerTest, PassesUpcallsOn) {
   TestProgramServer server;
   constexpr tee::Uuid kAsks{{1, 2, 3}};
-  std::vector<std::byte> in(5, std::byte{'i'});
-  std::vector<std::byte> out(7);
+  // What the TA has been told, for this thread to look at.
+  std::mutex mutex;
+  std::string out;
   std::uint64_t told = 0, reported = 0;
   backend::FakeApplication asks;
   asks.invoke = [&](backend::FakeCall& call) {
+    std::vector<std::byte> sent(5, std::byte{'i'});
+    std::vector<std::byte> got(7);
     tee::Upcall upcall;
     upcall.kind = tee::UpcallKind::kSocket;
     using Kind = tee::UpcallParam::Kind;
     upcall.params[0] = {Kind::kValueIn, 3, 4, 5, {}, 0};
-    upcall.params[1] = {Kind::kBytesIn, 0, 0, 0, in, in.size()};
-    upcall.params[2] = {Kind::kBytesOut, 0, 0, 0, out, out.size()};
+    upcall.params[1] = {Kind::kBytesIn, 0, 0, 0, sent, sent.size()};
+    upcall.params[2] = {Kind::kBytesOut, 0, 0, 0, got, got.size()};
     upcall.params[3] = {Kind::kValueOut, 0, 0, 0, {}, 0};
     const tee::Outcome outcome = call.Upcall(upcall);
+    const std::lock_guard lock(mutex);
+    out.assign(reinterpret_cast<const char*>(got.data()), got.size());
     told = upcall.params[3].c;
     reported = upcall.params[2].size;
     return outcome;
@@ -322,9 +328,12 @@ TEST(ProgramServerTest, PassesUpcallsOn) {
   reply.params[2].b = 9;
   reply.params[3].c = 77;
   EXPECT_EQ(Ask(lane.get(), reply).code, code::kShortBuffer);
-  EXPECT_EQ(told, 77u);
-  EXPECT_EQ(reported, 9u);
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(out.data()), out.size()), "answer!");
+  {
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(told, 77u);
+    EXPECT_EQ(reported, 9u);
+    EXPECT_EQ(out, "answer!");
+  }
   // No answer: the TA is told that there is none.
   ASSERT_TRUE(program::Send(lane.get(), Invocation(session, 0)).ok());
   ASSERT_TRUE(program::Receive(lane.get()).ok());
