@@ -112,6 +112,7 @@ void TeeCore::KillAll() {
 std::vector<TeeCore::Running> TeeCore::RunningTas() {
   const std::lock_guard lock(mutex_);
   std::vector<Running> running;
+  running.reserve(instances_.size());
   for (const auto& ta : instances_) {
     running.push_back({ta->uuid(), ta->dead(), ta->session_count, ta->space().private_bytes()});
   }

@@ -19,7 +19,7 @@ namespace vtee::ta {
 inline std::optional<std::vector<std::byte>> ReadBuffer(const EntryParam& in, std::uint64_t most) {
   if (in.size > most || (in.memory == nullptr && in.size != 0)) return std::nullopt;
   std::vector<std::byte> bytes(in.size);
-  if (!bytes.empty() && !in.memory->Read(in.offset, bytes)) return std::nullopt;
+  if (in.size != 0 && !in.memory->Read(in.offset, bytes)) return std::nullopt;
   return bytes;
 }
 
@@ -28,8 +28,8 @@ inline std::uint32_t WriteBuffer(EntryParam& out, std::span<const std::byte> byt
   const std::uint64_t room = out.memory == nullptr ? 0 : out.size;
   out.size = bytes.size();
   if (room < bytes.size()) return tee::code::kShortBuffer;
-  if (!bytes.empty() && !out.memory->Write(out.offset, bytes)) return tee::code::kAccessDenied;
-  return tee::code::kSuccess;
+  if (bytes.empty() || out.memory == nullptr) return tee::code::kSuccess;  // there is none to write
+  return out.memory->Write(out.offset, bytes) ? tee::code::kSuccess : tee::code::kAccessDenied;
 }
 
 }  // namespace vtee::ta

@@ -162,7 +162,7 @@ bool SealedBlocks() {
 
 // What cannot be done leaves the store as it was.
 bool StoreLimits() {
-  constexpr std::uint64_t kRoom = 64 * 1024;
+  constexpr std::uint64_t kRoom = std::uint64_t{64} * 1024;
   constexpr std::size_t kGap = 1000;
   MemoryStore store(kRoom);
   const ObjectKey key{.ta = {}, .id = {std::byte{1}}};
