@@ -43,9 +43,10 @@ Result<ProgramIdentity> IdentityOf(int socket) {
     return ErrnoError(errno, "asking who a program is");
   }
   ProgramIdentity identity{peer.pid, peer.uid, peer.gid, {}};
-  // The kernel says how much room the list needs.
+  // The kernel says how much room the list needs, if it is not enough.
+  gid_t none = 0;
   size = 0;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, nullptr, &size) == 0 || errno != ERANGE) {
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, &none, &size) == 0 || errno != ERANGE) {
     return identity;
   }
   identity.groups.resize(size / sizeof(gid_t));

@@ -10,7 +10,7 @@
 namespace vtee::teec {
 namespace {
 
-constexpr std::uint64_t kLeast = 64 * 1024;
+constexpr std::uint64_t kLeast = std::uint64_t{64} * 1024;
 constexpr std::uint64_t kMost = std::uint64_t{1} << 40;  // no process has buffers of that size
 
 }  // namespace

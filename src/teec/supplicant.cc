@@ -29,8 +29,6 @@ TEEC_Result Serve(Upcall& upcall) {
 }  // namespace
 
 program::Message ServeUpcall(const program::Message& asked, int memory) {
-  program::Message reply = asked;
-  reply.code = TEEC_ERROR_OUT_OF_MEMORY;
   try {
     Upcall upcall;
     TEEC_Result result = TEEC_ERROR_BAD_PARAMETERS;
@@ -38,11 +36,14 @@ program::Message ServeUpcall(const program::Message& asked, int memory) {
       result = Serve(upcall);
       if (!upcall.PutBack(memory)) result = TEEC_ERROR_GENERIC;
     }
-    reply = upcall.message();
+    program::Message reply = upcall.message();
     reply.code = result;
-  } catch (const std::bad_alloc&) {  // as the reply says
+    return reply;
+  } catch (const std::bad_alloc&) {
+    program::Message reply = asked;
+    reply.code = TEEC_ERROR_OUT_OF_MEMORY;
+    return reply;
   }
-  return reply;
 }
 
 }  // namespace vtee::teec

@@ -36,6 +36,7 @@ bool Pass(int from, int to) {
 
 UniqueFd Listen(std::uint16_t port) {
   UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fd;
   const int on = 1;
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in address{};
@@ -95,7 +96,7 @@ UniqueFd DebugPort::ConnectEmulator() const {
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path_.c_str(), path_.size());
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  for (int i = 0; i < kConnectTries; ++i) {
+  for (int i = 0; i < kConnectTries && fd; ++i) {
     if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
       return fd;
     }

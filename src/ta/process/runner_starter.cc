@@ -53,6 +53,7 @@ Result<std::unique_ptr<RunnerProcess>> RunnerStarter::Start() {
 std::vector<pid_t> RunnerStarter::pooled() {
   const std::lock_guard lock(mutex_);
   std::vector<pid_t> pids;
+  pids.reserve(pool_.size());
   for (const auto& process : pool_) pids.push_back(process->pid());
   return pids;
 }

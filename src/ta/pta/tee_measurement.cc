@@ -50,6 +50,7 @@ int AddObject(dl_phdr_info* object, std::size_t, void* data) {
     const std::uintptr_t start = object->dlpi_addr + segment.p_vaddr;
     // The kernel's own code is in none of our files.
     if (vdso != 0 && start <= vdso && vdso - start < segment.p_memsz) return 0;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader names places by number
     hash.Add({reinterpret_cast<const std::byte*>(start), segment.p_filesz});
   }
   return 0;
