@@ -133,7 +133,9 @@ class Client {
   Answer opened_;
 };
 
-enum class End { kDies, kGoesOn, kEither };
+// kDiesOfIt: with its own end, but it may have written an answer to the caller into the page that
+// it shares with vteed first; any answer is a TA's to give.
+enum class End { kDies, kDiesOfIt, kGoesOn, kEither };
 
 struct Case {
   const char* name;
@@ -162,9 +164,9 @@ constexpr Case kCases[] = {
     {"start processes", kAttackSpawn, 0, 0, End::kGoesOn},
     {"say it wrote more than there is", kAttackBigOutput, 0, 0, End::kGoesOn},
     {"log 10,000 lines", kAttackLog, 0, 0, End::kGoesOn},
-    {"scribble", kAttackScribble, 0, 0, End::kDies},
-    {"scribble over all its memory", kAttackScribble, 1, 0, End::kDies},
-    {"scribble over the runner, too", kAttackScribble, 2, 0, End::kDies},
+    {"scribble", kAttackScribble, 0, 0, End::kDiesOfIt},
+    {"scribble over all its memory", kAttackScribble, 1, 0, End::kDiesOfIt},
+    {"scribble over the runner, too", kAttackScribble, 2, 0, End::kDiesOfIt},
     {"forge an event that is none", kAttackForge, 0xFFFF, 0, End::kDies},
     {"forge that it is ready", kAttackForge, 1, 0, End::kDies},
     {"forge system calls", kAttackForge, 2, 0, End::kEither},
@@ -222,8 +224,10 @@ bool Try(const Case& attack, Client& calm, Answer& last) {
     died = got.ret == kTargetDead && got.origin == kOriginTee;
     // All sessions of an instance share its fate.
     const std::uint32_t then = other.Invoke(kAttackNone, 0, 0).ret;
+    if (attack.end == End::kDiesOfIt) died = died || then == kTargetDead;
+    const bool wanted = attack.end == End::kDies || attack.end == End::kDiesOfIt;
     good = then == (died ? kTargetDead : 0);
-    good = good && (attack.end == End::kEither || died == (attack.end == End::kDies));
+    good = good && (attack.end == End::kEither || died == wanted);
     good = good && (!died || OpensAgain());
     std::printf("%s: 0x%x origin %u said %u %u, its other session 0x%x\n", attack.name, got.ret,
                 got.origin, got.a, got.b, then);
