@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "daemon/wait_times.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -12,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/processors.h"
 
 namespace vtee::daemon {
 namespace {
@@ -41,13 +40,6 @@ void Await(const Word& word, std::uint32_t value) {
   for (std::uint32_t now = word.load(); now != value; now = word.load()) {
     FutexWaitShared(word, now, kPatienceNs);
   }
-}
-
-// Processors that this process may use.
-std::uint32_t Processors() {
-  cpu_set_t cpus;
-  if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return CPU_SETSIZE;  // more than a set holds
-  return static_cast<std::uint32_t>(CPU_COUNT(&cpus));
 }
 
 }  // namespace
@@ -83,7 +75,7 @@ std::uint64_t MeasureWakeUpNanos() {
 WaitTimes FitWaitTimes(std::uint64_t wake_up_ns, std::uint32_t park_after_us) {
   const std::uint64_t wake_up_us = std::min<std::uint64_t>(wake_up_ns / 1'000, kMaxParkUs);
   WaitTimes times;
-  const std::uint32_t processors = Processors();
+  const std::uint32_t processors = UsableProcessors();
   // Half of them for the VMM's side, half for vteed's: one pair that is at work keeps two busy.
   times.spinners = std::max<std::uint32_t>(1, processors / 2);
   if (processors > 1) {

@@ -77,7 +77,7 @@ class RunnerProcess {
   std::atomic<bool> dead_{false};
   std::uint64_t time_left_ns_ = 0;  // of what it was given; 0: no end
   bool overran_ = false;
-  AdaptiveSpin spin_{200'000};
+  AdaptiveSpin spin_{0};
 };
 
 }  // namespace vtee::ta
