@@ -155,9 +155,14 @@ std::uint32_t ConcatKdf(const Stretch& with, ConstBytes secret, SecretBytes& out
 }
 
 std::uint32_t Pbkdf2(const Stretch& with, ConstBytes secret, SecretBytes& out) {
-  // A guest must not have the host count for hours.
-  constexpr std::uint32_t kMostIterations = 10'000'000;
-  if (*with.iterations == 0 || *with.iterations > kMostIterations) return code::kBadParameters;
+  // A guest must not have the host count for hours: some ten seconds it may. RFC 6070's longest
+  // vector has half of this.
+  constexpr std::uint64_t kMostRounds = 1u << 25;
+  const auto size = static_cast<std::uint64_t>(EVP_MD_get_size(with.digest));
+  const std::uint64_t blocks = (*with.length + size - 1) / size;
+  if (*with.iterations == 0 || *with.iterations > kMostRounds / std::max<std::uint64_t>(blocks, 1)) {
+    return code::kBadParameters;
+  }
   out.resize(*with.length);
   if (out.empty()) return code::kSuccess;
   const int ok = PKCS5_PBKDF2_HMAC(

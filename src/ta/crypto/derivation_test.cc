@@ -185,6 +185,23 @@ TEST(Pbkdf2, DoesAsDefinedWithEveryDigest) {
   }
 }
 
+// 2^25 rounds: iterations for each block of the output.
+TEST(Pbkdf2, MoreThanSomeSecondsIsRefused) {
+  CryptoObject key(objtype::kPbkdf2Password, 4096);
+  key.SetSecret(Text("password"));
+  key.Fill(64);
+  const Bytes salt = Text("salt");
+  for (const auto& [iterations, length] : std::vector<std::pair<std::uint32_t, std::uint32_t>>{
+           {(1u << 25) + 1, 20}, {(1u << 24) + 1, 21}, {1u << 24, 41}, {~0u, 1}, {~0u, 0}}) {
+    const Attribute params[] = {{kPbkdf2Salt, salt, 0, 0},
+                                {kPbkdf2Iterations, {}, iterations, 0},
+                                {kPbkdf2Length, {}, length, 0}};
+    std::uint32_t result = code::kSuccess;
+    Derive(alg::kPbkdf2Sha1, key, params, result);
+    EXPECT_EQ(result, code::kBadParameters) << iterations << " " << length;
+  }
+}
+
 TEST(Pbkdf2, WithoutIterationsIsRefused) {
   CryptoObject key(objtype::kPbkdf2Password, 4096);
   key.SetSecret(Text("password"));
