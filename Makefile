@@ -26,9 +26,9 @@ demo: arm64-root  ## an unmodified guest runs xtest, on an emulated machine; BAC
 	@testbed/demo $(if $(BACKEND),--backend $(BACKEND))
 
 bench: arm64-root  ## measure natively and on the emulated machine; table, and build/bench.json
-	@tools/install-deps testbed bench
+	@tools/install-deps cross testbed bench
 	@cmake --preset bench >/dev/null
-	@cmake --build build/bench --target invoke_bench guest_bench
+	@cmake --build build/bench --target installed invoke_bench guest_bench
 	@testbed/bench
 
 fuzz-system: arm64-root  ## hostile guests against vteed on the emulated machine; MINUTES=1 [SEED=s]
