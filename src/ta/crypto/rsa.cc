@@ -230,6 +230,8 @@ std::uint32_t RsaVerify(std::uint32_t algorithm, const CryptoObject& key, Attrib
       !SetSignature(context.get(), *scheme, params)) {
     return code::kBadParameters;
   }
+  // OpenSSL takes a PSS signature without its zeros in front, too.
+  if (signature.size() != ModulusBytes(key)) return kSignatureInvalid;
   const bool right =
       EVP_PKEY_verify(context.get(), In(signature), signature.size(), In(data), data.size()) == 1;
   return right ? code::kSuccess : kSignatureInvalid;
