@@ -6,6 +6,7 @@
 
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/asymmetric.h"
+#include "ta/crypto/big_number.h"
 #include "ta/crypto/vector_file.h"
 #include "ta/crypto/vector_keys.h"
 #include "tee/types.h"
@@ -102,6 +103,31 @@ TEST(NistSignatures, PointsOfCurves) {
   EXPECT_GE(ForEachVector("asymmetric/ECDSA/FIPS_186-2/PKV.rsp", check), 60);
 }
 
+// Zero, the order, and what is right but for the order on top. Halves with zeros in front are
+// taken, as OP-TEE takes them.
+void ExpectKeepsBounds(std::uint32_t algorithm, const CryptoObject& key, const Bytes& hash,
+                       const Vector& vector) {
+  const ConstBytes order = key.Bytes(attr::kDsaSubprime);
+  const std::size_t size = order.size() + 4;
+  const Bytes r = Padded(vector.Number("R"), size);
+  const Bytes s = Padded(vector.Number("S"), size);
+  const auto more = [&](const Bytes& number) {
+    const BnPtr sum = NewNumber();
+    EXPECT_EQ(BN_add(sum.get(), ToNumber(number).get(), ToNumber(order).get()), 1);
+    const SecretBytes bytes = FromNumberPadded(sum.get(), size);
+    return Bytes(bytes.begin(), bytes.end());
+  };
+  const Bytes zero(size);
+  const Bytes all = more(zero);
+  EXPECT_EQ(AsymmetricVerify(algorithm, key, {}, hash, Joined(r, s)), code::kSuccess);
+  for (const Bytes& wrong :
+       {Joined(zero, s), Joined(r, zero), Joined(zero, zero), Joined(all, s), Joined(r, all),
+        Joined(more(r), s), Joined(r, more(s)), Joined(more(r), more(s)), Joined(s, r),
+        Joined(Joined(r, s), Bytes(1)), Joined(Joined(r, s), Bytes(2))}) {
+    EXPECT_EQ(AsymmetricVerify(algorithm, key, {}, hash, wrong), kSignatureInvalid);
+  }
+}
+
 CheckVector DsaVerifies(int* refused) {
   return [refused](const Vector& vector) {
     if (!vector.Has("R")) return false;
@@ -127,6 +153,7 @@ CheckVector DsaVerifies(int* refused) {
                                Pair(vector, key.Bytes(attr::kDsaSubprime).size())),
               good ? code::kSuccess : kSignatureInvalid);
     if (good) ExpectSigns(algorithm, pair, hash);
+    if (good) ExpectKeepsBounds(algorithm, key, hash, vector);
     return true;
   };
 }

@@ -18,6 +18,32 @@ namespace {
 namespace code = tee::code;
 using Padding = RsaScheme::Padding;
 
+std::size_t ModulusBytes(const CryptoObject& key) { return key.Bytes(attr::kRsaModulus).size(); }
+
+// OpenSSL has no public operation with so long an exponent and so large a modulus, but signs with
+// such keys, and TAs may generate them. It gets the exponent 1 instead, so that all it does is the
+// padding, and RaisePublic() does the rest.
+bool HasLongExponent(const CryptoObject& key) {
+  const BnPtr n = ToNumber(key.Bytes(attr::kRsaModulus));
+  const BnPtr e = ToNumber(key.Bytes(attr::kRsaPublicExponent));
+  return BN_num_bits(n.get()) > OPENSSL_RSA_SMALL_MODULUS_BITS &&
+         BN_num_bits(e.get()) > OPENSSL_RSA_MAX_PUBEXP_BITS && BN_cmp(e.get(), n.get()) < 0;
+}
+
+// `number` to the public exponent, as long as the modulus. Empty: it is not below the modulus.
+SecretBytes RaisePublic(const CryptoObject& key, ConstBytes number) {
+  const BnPtr n = ToNumber(key.Bytes(attr::kRsaModulus));
+  const BnPtr base = ToNumber(number);
+  const BnPtr result = NewNumber();
+  const BnContextPtr context = NewNumberContext();
+  if (BN_cmp(base.get(), n.get()) >= 0 ||
+      BN_mod_exp(result.get(), base.get(), ToNumber(key.Bytes(attr::kRsaPublicExponent)).get(),
+                 n.get(), context.get()) != 1) {
+    return {};
+  }
+  return FromNumberPadded(result.get(), ModulusBytes(key));
+}
+
 PkeyPtr MakeKey(const CryptoObject& key, bool private_half) {
   const ParamBuilderPtr builder = OrBadAlloc(ParamBuilderPtr(OSSL_PARAM_BLD_new()));
   std::vector<BnPtr> numbers;
@@ -25,8 +51,12 @@ PkeyPtr MakeKey(const CryptoObject& key, bool private_half) {
     numbers.push_back(ToNumber(key.Bytes(id)));
     return OSSL_PARAM_BLD_push_BN(builder.get(), name, numbers.back().get()) == 1;
   };
-  bool ok = add(OSSL_PKEY_PARAM_RSA_N, attr::kRsaModulus) &&
-            add(OSSL_PKEY_PARAM_RSA_E, attr::kRsaPublicExponent);
+  bool ok = add(OSSL_PKEY_PARAM_RSA_N, attr::kRsaModulus);
+  if (!private_half && HasLongExponent(key)) {
+    ok = ok && OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, BN_value_one()) == 1;
+  } else {
+    ok = ok && add(OSSL_PKEY_PARAM_RSA_E, attr::kRsaPublicExponent);
+  }
   if (private_half) {
     ok = ok && add(OSSL_PKEY_PARAM_RSA_D, attr::kRsaPrivateExponent);
     if (key.Has(attr::kRsaPrime1)) {
@@ -47,8 +77,6 @@ PkeyPtr MakeKey(const CryptoObject& key, bool private_half) {
   }
   return PkeyPtr(raw);
 }
-
-std::size_t ModulusBytes(const CryptoObject& key) { return key.Bytes(attr::kRsaModulus).size(); }
 
 bool SetOaep(EVP_PKEY_CTX* context, const RsaScheme& scheme, Attributes params) {
   const EVP_MD* mask = scheme.digest;
@@ -151,6 +179,10 @@ std::uint32_t Convert(const Direction& direction, std::uint32_t algorithm, const
                   direction.run(context.get(), Out(out), &written, In(padded), padded.size()) == 1;
   if (!ok) return code::kBadParameters;
   out.resize(written);
+  if (!direction.private_half && HasLongExponent(key)) {
+    out = RaisePublic(key, out);
+    if (out.empty()) return code::kBadParameters;
+  }
   if (plain) StripNumber(out);
   return code::kSuccess;
 }
@@ -232,6 +264,12 @@ std::uint32_t RsaVerify(std::uint32_t algorithm, const CryptoObject& key, Attrib
   }
   // OpenSSL takes a PSS signature without its zeros in front, too.
   if (signature.size() != ModulusBytes(key)) return kSignatureInvalid;
+  SecretBytes raised;
+  if (HasLongExponent(key)) {
+    raised = RaisePublic(key, signature);
+    if (raised.empty()) return kSignatureInvalid;
+    signature = raised;
+  }
   const bool right =
       EVP_PKEY_verify(context.get(), In(signature), signature.size(), In(data), data.size()) == 1;
   return right ? code::kSuccess : kSignatureInvalid;

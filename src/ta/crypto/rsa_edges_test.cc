@@ -320,6 +320,53 @@ TEST(RsaEdges, CiphertextsMayLackTheirZeros) {
   EXPECT_TRUE(found);
 }
 
+// OpenSSL has no public operation for an exponent above 64 bits and a modulus above 3072.
+TEST(RsaEdges, LongExponentsOfLargeModuli) {
+  const Bytes exponent = Hex("010000000000000001");
+  const Attribute e{attr::kRsaPublicExponent, exponent, 0, 0};
+  CryptoObject key(objtype::kRsaKeypair, 3080);
+  ASSERT_EQ(GenerateKey(key, 3080, {&e, 1}), code::kSuccess);
+  CryptoObject half(objtype::kRsaPublic, 3080);
+  ASSERT_EQ(half.CopyFrom(key), code::kSuccess);
+  const Bytes digest = Counting(32);
+  for (const std::uint32_t algorithm : {alg::kRsassaPkcs1Sha256, alg::kRsassaPssSha256}) {
+    SecretBytes signature;
+    ASSERT_EQ(AsymmetricOperate(algorithm, opmode::kSign, key, {}, digest, signature),
+              code::kSuccess);
+    EXPECT_EQ(AsymmetricVerify(algorithm, half, {}, digest, signature), code::kSuccess);
+    EXPECT_EQ(AsymmetricVerify(algorithm, half, {}, Counting(32, 1), signature), kSignatureInvalid);
+    signature[100] ^= std::byte{1};
+    EXPECT_EQ(AsymmetricVerify(algorithm, half, {}, digest, signature), kSignatureInvalid);
+    for (const ConstBytes wrong : {half.Bytes(attr::kRsaModulus), ConstBytes(digest)}) {
+      EXPECT_EQ(AsymmetricVerify(algorithm, half, {}, digest, wrong), kSignatureInvalid);
+    }
+    // What is padded, unsigned: an exponent of 1 would take it.
+    SecretBytes encoded;
+    SecretBytes again;
+    ASSERT_EQ(AsymmetricOperate(algorithm, opmode::kSign, key, {}, digest, again), code::kSuccess);
+    ASSERT_EQ(AsymmetricOperate(alg::kRsaNopad, opmode::kEncrypt, half, {}, again, encoded),
+              code::kSuccess);
+    EXPECT_EQ(
+        AsymmetricVerify(algorithm, half, {}, digest, Joined(Bytes(385 - encoded.size()), encoded)),
+        kSignatureInvalid);
+  }
+  for (const std::uint32_t algorithm : {alg::kRsaesOaepSha256, alg::kRsaesPkcs1, alg::kRsaNopad}) {
+    const Bytes text = Text("message");
+    SecretBytes secret;
+    SecretBytes back;
+    ASSERT_EQ(AsymmetricOperate(algorithm, opmode::kEncrypt, half, {}, text, secret),
+              code::kSuccess);
+    EXPECT_NE(Bytes(secret.begin(), secret.end()), text);
+    ASSERT_EQ(AsymmetricOperate(algorithm, opmode::kDecrypt, key, {}, secret, back),
+              code::kSuccess);
+    EXPECT_EQ(Bytes(back.begin(), back.end()), text);
+  }
+  SecretBytes out;
+  EXPECT_EQ(AsymmetricOperate(alg::kRsaNopad, opmode::kEncrypt, half, {},
+                              half.Bytes(attr::kRsaModulus), out),
+            code::kBadParameters);
+}
+
 // An answer, and never that a signature is right.
 TEST(RsaEdges, StrangePublicKeys) {
   const Bytes digest = Counting(32);
