@@ -5,8 +5,8 @@
 // anew at any time. Output is always as long as the input.
 //   SHORT_BUFFER    not enough room; all lengths are set to what is needed, the state stays.
 //   NOT_SUPPORTED   from Init: a tag length that the mode does not have (GCM 4, 8, 12..16; CCM the
-//                   even ones of 4..16), a payload too long for the nonce (CCM), a nonce longer
-//                   than OpenSSL takes (GCM, 128 octets).
+//                   even ones of 4..16), a payload too long for the nonce (CCM), no nonce or one
+//                   longer than OpenSSL takes (GCM, 128 octets).
 //   BAD_PARAMETERS  from Init: a nonce that the mode does not have (CCM 7..13); the final of the
 //                   other direction; additional data after payload; more than GCM can have.
 //   BAD_STATE       out of order; CCM: more or less data than Init was told.

@@ -118,7 +118,7 @@ TEST_P(Ae, NonceLengths) {
     ASSERT_EQ(Seal(GetParam(), message), OpensslSeal(GetParam(), message)) << size;
   }
   auto state = AeState::Create(GetParam(), true, Counting(16));
-  EXPECT_EQ(state->Init({}, 16, 0, 0), code::kBadParameters);
+  EXPECT_EQ(state->Init({}, 16, 0, 0), ccm() ? code::kBadParameters : code::kNotSupported);
   if (ccm()) {
     EXPECT_EQ(state->Init(Counting(6), 16, 0, 0), code::kBadParameters);
     EXPECT_EQ(state->Init(Counting(14), 16, 0, 0), code::kBadParameters);

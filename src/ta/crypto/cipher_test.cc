@@ -239,6 +239,17 @@ TEST(Ciphers, Aes) {
             "5ae4df3edbd5d35e5b4f09020db03eab1e031dda2fbe03d1792170a0f3009cee");
 }
 
+// After the counter that is all ones comes zero: 128 bits are counted.
+TEST(Ciphers, CountersGoRound) {
+  for (const auto& [counter, single] :
+       {std::pair{alg::kAesCtr, alg::kAesEcb}, std::pair{alg::kSm4Ctr, alg::kSm4Ecb}}) {
+    const Bytes key = Counting(16, 1);
+    const Bytes last(16, std::byte{0xFF});
+    const Bytes stream = Crypt(counter, true, key, {}, last, Bytes(32));
+    EXPECT_EQ(stream, Crypt(single, true, key, {}, {}, Joined(last, Bytes(16))));
+  }
+}
+
 // FIPS 81
 TEST(Ciphers, Des) {
   const Bytes key = Hex("0123456789abcdef");

@@ -248,6 +248,19 @@ TEST_P(OnCurve, DigestsOfAnyValueAreSigned) {
   }
 }
 
+// A TA would not survive another answer, and keys come from anybody.
+TEST_P(OnCurve, KeysThatAreNoPointsVerifyNothing) {
+  CryptoObject key = Pair(objtype::kEcdsaKeypair, Number("01").get());
+  SecretBytes signature;
+  ASSERT_EQ(AsymmetricOperate(alg::kEcdsaSha256, opmode::kSign, key, {}, Counting(32), signature),
+            code::kSuccess);
+  for (const Bytes& x : {Bytes(), Hex("01"), Plain(FromNumber(y_.get())),
+                         Plain(FromNumber(p_.get())), Bytes(100, std::byte{0xFF})}) {
+    key.SetBytes(attr::kEccX, x);
+    EXPECT_EQ(Verify(key, Counting(32), Plain(signature)), kSignatureInvalid) << ToHex(x);
+  }
+}
+
 class Sm2Edges : public testing::Test {
  protected:
   static CryptoObject Key(std::uint32_t type) {

@@ -11,7 +11,7 @@ namespace vtee::ta {
 std::uint32_t DsaSign(const CryptoObject& key, ConstBytes digest, SecretBytes& signature);
 std::uint32_t DsaVerify(std::uint32_t algorithm, const CryptoObject& key, ConstBytes digest,
                         ConstBytes signature);
-// ECDSA and, with an SM2 key, SM2 signatures of a digest.
+// ECDSA and, with an SM2 key, SM2 signatures of a digest. A key that is no point verifies none.
 std::uint32_t EccSign(const CryptoObject& key, ConstBytes digest, SecretBytes& signature);
 std::uint32_t EccVerify(const CryptoObject& key, ConstBytes digest, ConstBytes signature);
 // The x coordinate of the shared point. BAD_PARAMETERS: the peer's is no point of the curve.

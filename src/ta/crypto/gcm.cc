@@ -51,9 +51,9 @@ class Gcm final : public AeState {
   std::uint32_t Start(std::span<const std::byte> nonce, const Lengths& announced) override {
     const std::size_t tag = announced.tag;
     if (tag != 4 && tag != 8 && (tag < 12 || tag > 16)) return code::kNotSupported;
-    if (nonce.empty()) return code::kBadParameters;
+    // Anything else would be a TA's end, which OP-TEE's GCM of any nonce, or none, is not.
     constexpr std::size_t kLongestNonce = 128;  // OpenSSL's
-    if (nonce.size() > kLongestNonce) return code::kNotSupported;
+    if (nonce.empty() || nonce.size() > kLongestNonce) return code::kNotSupported;
     // A context of its own for each message: OpenSSL keeps tag and nonce lengths otherwise.
     context_ = NewCipherContext();
     const std::unique_ptr<EVP_CIPHER, FreeCipher> cipher(

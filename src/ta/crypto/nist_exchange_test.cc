@@ -3,10 +3,12 @@
 // (vector_file.h).
 #include <gtest/gtest.h>
 
-#include <array>
+#include <map>
 
 #include "ta/crypto/algorithms.h"
+#include "ta/crypto/asymmetric.h"
 #include "ta/crypto/derivation.h"
+#include "ta/crypto/key_generation.h"
 #include "ta/crypto/vector_file.h"
 #include "ta/crypto/vector_keys.h"
 #include "tee/types.h"
@@ -125,6 +127,36 @@ TEST(NistExchange, EcdhWithConcatKdf) {
     EXPECT_GE(tally.off_the_curve, 80);
     EXPECT_GE(tally.leading_zeros, 20);
   }
+}
+
+TEST(NistExchange, PointsOfCurves) {
+  int refused = 0;
+  std::map<std::string_view, CryptoObject> pairs;
+  const CheckVector check = [&](const Vector& vector) {
+    const VectorCurve* curve = FindVectorCurve(vector.heading());
+    if (curve == nullptr || !vector.Has("Result")) return false;
+    CryptoObject& own = pairs[curve->name];
+    if (!own.initialized()) {
+      const Attribute id{attr::kEccCurve, {}, curve->id, 0};
+      own = CryptoObject(objtype::kEcdhKeypair, curve->bits);
+      EXPECT_EQ(GenerateKey(own, curve->bits, {&id, 1}), code::kSuccess);
+    }
+    const Bytes x = vector.Number("Qx");
+    const Bytes y = vector.Number("Qy");
+    const Attribute peer[] = {{attr::kEccX, x, 0, 0}, {attr::kEccY, y, 0, 0}};
+    if (!vector.passes()) ++refused;
+    EXPECT_EQ(Derive(alg::kEcdh, own, peer).result,
+              vector.passes() ? code::kSuccess : code::kBadParameters);
+    // Nor does it verify anything.
+    const CryptoObject key = EccKey(objtype::kEcdsaPublic, *curve, x, y);
+    EXPECT_EQ(
+        AsymmetricVerify(alg::kEcdsaSha256, key, {}, Counting(32), Counting(2 * curve->bytes, 1)),
+        kSignatureInvalid);
+    return true;
+  };
+  EXPECT_GE(ForEachVector("asymmetric/ECDSA/FIPS_186-3/PKV.rsp", check), 60);
+  EXPECT_GE(refused, 40);
+  EXPECT_GE(ForEachVector("asymmetric/ECDSA/FIPS_186-2/PKV.rsp", check), 60);
 }
 
 CryptoObject DhPair(const Vector& vector) {

@@ -84,25 +84,6 @@ TEST(NistSignatures, EcdsaSigns) {
   EXPECT_GE(ForEachVector("asymmetric/ECDSA/FIPS_186-3/SigGen.txt", check), 375);
 }
 
-TEST(NistSignatures, PointsOfCurves) {
-  int refused = 0;
-  const CheckVector check = [&](const Vector& vector) {
-    const VectorCurve* curve = CurveOf(vector);
-    if (curve == nullptr || !vector.Has("Result")) return false;
-    const CryptoObject key =
-        EccKey(objtype::kEcdsaPublic, *curve, vector.Number("Qx"), vector.Number("Qy"));
-    if (!vector.passes()) ++refused;
-    // A good key is asked about a signature that is not its own.
-    EXPECT_EQ(
-        AsymmetricVerify(alg::kEcdsaSha256, key, {}, Counting(32), Counting(2 * curve->bytes, 1)),
-        vector.passes() ? kSignatureInvalid : code::kBadParameters);
-    return true;
-  };
-  EXPECT_GE(ForEachVector("asymmetric/ECDSA/FIPS_186-3/PKV.rsp", check), 60);
-  EXPECT_GE(refused, 40);
-  EXPECT_GE(ForEachVector("asymmetric/ECDSA/FIPS_186-2/PKV.rsp", check), 60);
-}
-
 // Zero, the order, and what is right but for the order on top. Halves with zeros in front are
 // taken, as OP-TEE takes them.
 void ExpectKeepsBounds(std::uint32_t algorithm, const CryptoObject& key, const Bytes& hash,
