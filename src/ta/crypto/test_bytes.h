@@ -15,6 +15,7 @@ using Bytes = std::vector<std::byte>;
 // Anything that is not a hexadecimal digit is skipped.
 inline Bytes Hex(std::string_view text) {
   Bytes bytes;
+  bytes.reserve(text.size() / 2);
   int high = -1;
   for (const char c : text) {
     int digit = -1;

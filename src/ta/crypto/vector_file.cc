@@ -23,10 +23,15 @@ std::filesystem::path Folder() { return VTEE_CRYPTO_VECTORS; }
 
 }  // namespace
 
+bool Vector::Has(std::string_view name) const {
+  const auto found = fields_.find(name);
+  return found != fields_.end() && found->second.block == block_;
+}
+
 const std::string& Vector::Text(std::string_view name) const {
   static const std::string kNone;
   const auto found = fields_.find(name);
-  if (found != fields_.end()) return found->second;
+  if (found != fields_.end()) return found->second.text;
   ADD_FAILURE() << "no " << name;
   return kNone;
 }
@@ -73,15 +78,13 @@ class VectorReader {
     while (NextLine(line)) {
       std::string_view text = Trimmed(line);
       if (!text.starts_with('#')) {
-        if (!title.empty()) vector_.fields_[title] += text;
+        if (!title.empty()) vector_.fields_.at(title).text += text;
         continue;
       }
       if (title == last) EndBlock();
       while (text.starts_with('#')) text = Trimmed(text.substr(1));
       title = text.ends_with(':') ? Trimmed(text.substr(0, text.size() - 1)) : "";
-      if (title.empty()) continue;
-      vector_.own_.insert(title);
-      vector_.fields_[title].clear();
+      if (!title.empty()) Set(title, "", true);
     }
     if (title == last) EndBlock();
     return count_;
@@ -96,12 +99,19 @@ class VectorReader {
 
   void Take(std::string_view text, bool own) {
     const auto sign = text.find('=');
-    const std::string name(Trimmed(text.substr(0, sign)));
+    const std::string_view name = Trimmed(text.substr(0, sign));
     // Some files lack an empty line here and there.
-    if (own && vector_.own_.contains(name)) EndBlock();
-    if (own) vector_.own_.insert(name);
-    vector_.fields_[name] =
-        sign == std::string_view::npos ? std::string_view() : Trimmed(text.substr(sign + 1));
+    if (own && vector_.Has(name)) EndBlock();
+    const auto value = sign == std::string_view::npos ? std::string_view() : text.substr(sign + 1);
+    Set(name, Trimmed(value), own);
+  }
+
+  void Set(std::string_view name, std::string_view value, bool own) {
+    auto at = vector_.fields_.find(name);
+    if (at == vector_.fields_.end()) at = vector_.fields_.try_emplace(std::string(name)).first;
+    at->second.text = value;
+    at->second.block = own ? vector_.block_ : 0;
+    if (own) vector_.empty_ = false;
   }
 
   // "Alen = 0, Plen = 0"
@@ -116,10 +126,11 @@ class VectorReader {
   }
 
   void EndBlock() {
-    if (vector_.own_.empty()) return;
+    if (vector_.empty_) return;
     const testing::ScopedTrace trace(__FILE__, __LINE__, name_ + ":" + std::to_string(line_));
     if (check_(vector_)) ++count_;
-    vector_.own_.clear();
+    ++vector_.block_;
+    vector_.empty_ = true;
   }
 
   std::string name_;

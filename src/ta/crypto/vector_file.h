@@ -9,7 +9,6 @@
 
 #include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 
@@ -21,7 +20,7 @@ namespace vtee::ta {
 class Vector {
  public:
   // This block has it.
-  bool Has(std::string_view name) const { return own_.contains(std::string(name)); }
+  bool Has(std::string_view name) const;
   // Of this block, else the latest. A name that has never come is a failure.
   const std::string& Text(std::string_view name) const;
   bool Is(std::string_view name, std::string_view value) const { return Text(name) == value; }
@@ -37,9 +36,14 @@ class Vector {
 
  private:
   friend class VectorReader;
-  std::map<std::string, std::string, std::less<>> fields_;
-  std::set<std::string> own_;
+  struct Field {
+    std::string text;
+    int block;  // that it came in; 0: a heading
+  };
+  std::map<std::string, Field, std::less<>> fields_;
   std::string heading_;
+  int block_ = 1;
+  bool empty_ = true;  // nothing has come in this block
 };
 
 // True: the vector was one for the test. After a failure the rest of the file is left out.
