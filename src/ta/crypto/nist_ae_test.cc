@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Authenticated encryption against NIST's CAVP vectors (vector_file.h).
+// Authenticated encryption against NIST's CAVP vectors (test_vectors.h).
 #include <gtest/gtest.h>
 
 #include "ta/crypto/ae.h"
 #include "ta/crypto/algorithms.h"
-#include "ta/crypto/vector_file.h"
+#include "ta/crypto/test_vectors.h"
 #include "tee/types.h"
 
 namespace vtee::ta {

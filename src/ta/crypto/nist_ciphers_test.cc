@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ciphers against NIST's CAVP vectors, RFC 3686 and draft-ribose-cfrg-sm4 (vector_file.h).
+// Ciphers against NIST's CAVP vectors, RFC 3686 and draft-ribose-cfrg-sm4 (test_vectors.h).
 #include <gtest/gtest.h>
 
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/cipher.h"
-#include "ta/crypto/vector_file.h"
+#include "ta/crypto/test_vectors.h"
 #include "tee/types.h"
 
 namespace vtee::ta {

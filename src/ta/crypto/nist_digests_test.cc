@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Digests and MACs against NIST's CAVP vectors, RFC 1321, 2202 and 4231, GB/T 32905 and
-// SP 800-38B (vector_file.h).
+// SP 800-38B (test_vectors.h).
 #include <gtest/gtest.h>
 
 #include <array>
@@ -8,7 +8,7 @@
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/digest.h"
 #include "ta/crypto/mac.h"
-#include "ta/crypto/vector_file.h"
+#include "ta/crypto/test_vectors.h"
 #include "tee/types.h"
 
 namespace vtee::ta {

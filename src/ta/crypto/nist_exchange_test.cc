@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Key exchange and derivation against NIST's CAVP vectors, RFC 5114, 5869, 6070 and 7748
-// (vector_file.h).
+// (test_vectors.h).
 #include <gtest/gtest.h>
 
 #include <map>
@@ -9,8 +9,8 @@
 #include "ta/crypto/asymmetric.h"
 #include "ta/crypto/derivation.h"
 #include "ta/crypto/key_generation.h"
-#include "ta/crypto/vector_file.h"
-#include "ta/crypto/vector_keys.h"
+#include "ta/crypto/test_vector_keys.h"
+#include "ta/crypto/test_vectors.h"
 #include "tee/types.h"
 
 namespace vtee::ta {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // RSA against NIST's CAVP vectors, those of RSA Security, and OAEP with all pairs of digests
-// (vector_file.h).
+// (test_vectors.h).
 #include <gtest/gtest.h>
 
 #include <fstream>
 
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/asymmetric.h"
-#include "ta/crypto/vector_file.h"
-#include "ta/crypto/vector_keys.h"
+#include "ta/crypto/test_vector_keys.h"
+#include "ta/crypto/test_vectors.h"
 #include "tee/types.h"
 
 namespace vtee::ta {

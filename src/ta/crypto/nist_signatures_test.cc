@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DSA, ECDSA and Ed25519 against NIST's CAVP vectors and those of ed25519.cr.yp.to (vector_file.h).
+// DSA, ECDSA and Ed25519 against NIST's CAVP vectors and those of ed25519.cr.yp.to
+// (test_vectors.h).
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -7,8 +8,8 @@
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/asymmetric.h"
 #include "ta/crypto/big_number.h"
-#include "ta/crypto/vector_file.h"
-#include "ta/crypto/vector_keys.h"
+#include "ta/crypto/test_vector_keys.h"
+#include "ta/crypto/test_vectors.h"
 #include "tee/types.h"
 
 namespace vtee::ta {

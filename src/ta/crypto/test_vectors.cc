@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "ta/crypto/vector_file.h"
+#include "ta/crypto/test_vectors.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "ta/crypto/vector_keys.h"
+#include "ta/crypto/test_vector_keys.h"
 
 #include <gtest/gtest.h>
 #include <openssl/evp.h>
