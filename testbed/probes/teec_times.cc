@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// teec_times: times what a program asks of a TEE through libteec, with the TA of testbed/ta/stopwatch.
+// teec_times: times what a program asks of a TEE through libteec, with the TA of
+// testbed/ta/stopwatch.
 //
 //   teec_times invoke COUNT               a command that does nothing, on one session
 //   teec_times start COUNT PAUSE_MS       opens a session, which starts an instance; closes it
@@ -66,8 +67,7 @@ class Session {
   Session(const Session&) = delete;
   void Invoke(std::uint32_t command, TEEC_Operation* operation = nullptr) {
     std::uint32_t origin = 0;
-    Check("TEEC_InvokeCommand", TEEC_InvokeCommand(&session_, command, operation, &origin),
-          origin);
+    Check("TEEC_InvokeCommand", TEEC_InvokeCommand(&session_, command, operation, &origin), origin);
   }
 
  private:
@@ -153,7 +153,8 @@ int main(int argc, char** argv) {
   const int count = argc > 2 ? std::atoi(argv[2]) : 0;
   const char* more = argc > 3 ? argv[3] : "0";
   if (what == "invoke" && count > 0) return TimeInvokes(count);
-  if (what == "start" && count > 0) return TimeStarts(count, static_cast<unsigned>(std::atoi(more)));
+  if (what == "start" && count > 0)
+    return TimeStarts(count, static_cast<unsigned>(std::atoi(more)));
   if (what == "calls" && count > 0) return TimeSystemCalls(count);
   if (what == "sessions" && count > 0) {
     return HoldSessions(count, static_cast<unsigned>(std::atoi(more)));

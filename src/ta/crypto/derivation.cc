@@ -160,7 +160,8 @@ std::uint32_t Pbkdf2(const Stretch& with, ConstBytes secret, SecretBytes& out) {
   constexpr std::uint64_t kMostRounds = 1u << 25;
   const auto size = static_cast<std::uint64_t>(EVP_MD_get_size(with.digest));
   const std::uint64_t blocks = (*with.length + size - 1) / size;
-  if (*with.iterations == 0 || *with.iterations > kMostRounds / std::max<std::uint64_t>(blocks, 1)) {
+  if (*with.iterations == 0 ||
+      *with.iterations > kMostRounds / std::max<std::uint64_t>(blocks, 1)) {
     return code::kBadParameters;
   }
   out.resize(*with.length);

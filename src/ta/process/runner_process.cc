@@ -31,10 +31,10 @@ std::string OwnFolder() {
   return whole.substr(0, whole.rfind('/'));
 }
 
-// How long the two sides of a channel spin before they sleep. Three take part in a guest's call: its
-// vCPU's thread waits by spinning, too. With fewer processors a runner that has nothing to do keeps
-// one from the others: with two, emulated, the median of an invoke was half as long again. Answers
-// to system calls come within far fewer looks.
+// How long the two sides of a channel spin before they sleep. Three take part in a guest's call:
+// its vCPU's thread waits by spinning, too. With fewer processors a runner that has nothing to do
+// keeps one from the others: with two, emulated, the median of an invoke was half as long again.
+// Answers to system calls come within far fewer looks.
 struct Spins {
   std::uint32_t runner_looks = 20'000;
   std::uint64_t core_ns = 200'000;
