@@ -43,9 +43,9 @@ enum class Request : std::uint32_t {
 // What happened when the runner gives it back.
 enum class Event : std::uint32_t {
   kReady = 1,    // started, waiting
-  kSyscall = 2,  // regs: x0 to x8; ta_sp, ta_fp, ta_lr
+  kSyscall = 2,  // regs: x0 to x8; ta_sp, ta_fp, ta_lr; of a panic stop_regs, too
   kReturn = 3,   // regs[0]: the result of the entry
-  kFault = 4,    // signal, fault_address, fault_regs
+  kFault = 4,    // signal, fault_address, stop_regs
   kDone = 5,     // args[0]: 0, or an errno
 };
 
@@ -88,7 +88,9 @@ struct Channel {
   std::uint32_t signal;
   std::uint32_t region_count;
   std::uint64_t fault_address;
-  std::uint64_t fault_regs[34];  // x0 to x30, sp, pc, pstate
+  // x0 to x30, sp, pc, pstate. Of a panic, x16 and x17 are lost, pc is where the system call would
+  // return to, and pstate has the flags alone.
+  std::uint64_t stop_regs[34];
 
   Region regions[kMaxRegions];  // sorted by address
   Protection protections[kMaxProtections];

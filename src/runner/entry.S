@@ -67,7 +67,8 @@ LeaveTa:
 
 // Where the TA's system calls go: from a wrapper `movz x8, #n; svc #0; ret` whose svc has become a
 // branch to the thunk. A wrapper is called as a function, so only what a C function keeps needs to
-// be kept, and returning is what the wrapper would do next.
+// be kept, and returning is what the wrapper would do next. Of a panic (2) the log shows all that
+// the TA still has: x16 and x17 are the thunk's and the linker's, and the svc's place is not known.
 	.globl SyscallEntry
 	.type SyscallEntry, %function
 SyscallEntry:
@@ -79,6 +80,20 @@ SyscallEntry:
 	mov	x17, sp
 	stp	x8, x17, [x16, #64]
 	stp	x29, x30, [x16, #80]
+	sub	x17, x8, #2
+	cbnz	x17, 1f			// without a look at the flags, which are the TA's
+	stp	x9, x10, [x16, #96]
+	stp	x11, x12, [x16, #112]
+	stp	x13, x14, [x16, #128]
+	stp	x15, x18, [x16, #144]
+	stp	x19, x20, [x16, #160]
+	stp	x21, x22, [x16, #176]
+	stp	x23, x24, [x16, #192]
+	stp	x25, x26, [x16, #208]
+	stp	x27, x28, [x16, #224]
+	mrs	x17, nzcv
+	str	x17, [x16, #240]
+1:
 	ldr	x17, =host_sp
 	ldr	x17, [x17]
 	mov	sp, x17
@@ -97,6 +112,6 @@ SyscallEntry:
 	.section .bss
 	.balign 16
 call_frame:
-	.skip 96
+	.skip 256
 
 	.section .note.GNU-stack, "", %progbits

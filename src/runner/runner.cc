@@ -49,10 +49,17 @@ struct CallFrame {
   std::uint64_t sp;
   std::uint64_t fp;
   std::uint64_t lr;
+  // Of a panic only.
+  std::uint64_t x9_to_x15[7];
+  std::uint64_t x18_to_x28[11];
+  std::uint64_t flags;
+  std::uint64_t padding;
 };
-static_assert(sizeof(CallFrame) == 96);
+static_assert(offsetof(CallFrame, x9_to_x15) == 96 && offsetof(CallFrame, flags) == 240);
+static_assert(sizeof(CallFrame) == 256);
 
 constexpr std::uint64_t kReturn = 0;       // utee_return
+constexpr std::uint64_t kPanic = 2;        // utee_panic
 constexpr std::uint64_t kCheckAccess = 8;  // utee_check_access_rights
 
 // struct ucontext of arm64: the mcontext follows 128 bytes of signal mask.
@@ -138,6 +145,18 @@ Request NextRequest() {
   }
 }
 
+void ShowRegisters(const CallFrame& frame, std::uint64_t* regs) {
+  for (int i = 0; i < 9; ++i) regs[i] = frame.x[i];
+  for (int i = 0; i < 7; ++i) regs[9 + i] = frame.x9_to_x15[i];
+  regs[16] = regs[17] = 0;
+  for (int i = 0; i < 11; ++i) regs[18 + i] = frame.x18_to_x28[i];
+  regs[29] = frame.fp;
+  regs[30] = frame.lr;
+  regs[31] = frame.sp;
+  regs[32] = frame.lr;
+  regs[33] = frame.flags;
+}
+
 extern "C" std::uint64_t HandleSyscall(const CallFrame* frame) {
   if (frame->x[8] == kReturn) LeaveTa(frame->x[0]);
   Channel& shared = channel();
@@ -148,6 +167,7 @@ extern "C" std::uint64_t HandleSyscall(const CallFrame* frame) {
   shared.ta_sp = frame->sp;
   shared.ta_fp = frame->fp;
   shared.ta_lr = frame->lr;
+  if (frame->x[8] == kPanic) ShowRegisters(*frame, shared.stop_regs);
   HandOver(Event::kSyscall);
   if (NextRequest() != Request::kResult) Exit(1);
   return channel().args[0];
@@ -158,7 +178,7 @@ void OnSignal(int signal, const void*, const UserContext* context) {
   Channel& shared = channel();
   shared.signal = static_cast<std::uint32_t>(signal);
   shared.fault_address = context->fault_address;
-  for (int i = 0; i < 34; ++i) shared.fault_regs[i] = context->regs[i];
+  for (int i = 0; i < 34; ++i) shared.stop_regs[i] = context->regs[i];
   HandOver(Event::kFault);
   NextRequest();
   Exit(1);

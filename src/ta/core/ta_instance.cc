@@ -236,17 +236,31 @@ void TaInstance::Panic(std::uint32_t code, std::uint64_t frame) {
   std::uint64_t saved[2] = {};
   space_.Read(frame, std::as_writable_bytes(std::span(saved)));
   ReportPanic(fmt::format("panic with code {:#x}", code), saved[1], saved[0]);
+  ReportRegisters(Stop::kPanic);
 }
 
 void TaInstance::ReportFault() {
   const runner::Channel& channel = process_->arena().channel();
-  const std::uint64_t* regs = channel.fault_regs;
+  const std::uint64_t* regs = channel.stop_regs;
   ReportPanic(fmt::format("signal {} at address {:#x}", channel.signal, channel.fault_address),
               regs[32], regs[29]);
+  ReportRegisters(Stop::kFault);
+}
+
+void TaInstance::ReportRegisters(Stop stop) {
+  const std::uint64_t* regs = process_->arena().channel().stop_regs;
   std::string text;
-  for (int i = 0; i < 31; ++i) text += fmt::format("x{}={:#x} ", i, regs[i]);
+  for (int i = 0; i < 31; ++i) {
+    // A system call's way to the core uses these two.
+    if (stop == Stop::kPanic && (i == 16 || i == 17)) continue;
+    text += fmt::format("x{}={:#x} ", i, regs[i]);
+  }
   LogGuest(LogLevel::kWarning, "ta.registers",
-           {{"ta", tee::ToString(uuid_)}, {"sp", Hex(regs[31])}, {"registers", text}});
+           {{"ta", tee::ToString(uuid_)},
+            {"pc", Hex(regs[32])},
+            {"sp", Hex(regs[31])},
+            {"pstate", Hex(regs[33])},
+            {"registers", text}});
 }
 
 void TaInstance::ReportPanic(const std::string& what, std::uint64_t pc, std::uint64_t fp) {

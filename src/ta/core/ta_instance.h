@@ -101,6 +101,8 @@ class TaInstance {
   std::optional<std::uint32_t> Run(runner::Request request);
   bool Describe(EntryParams& params, UteeParams& raw) const;
   void ReportFault();
+  enum class Stop : std::uint8_t { kPanic, kFault };
+  void ReportRegisters(Stop stop);
   void SayHowToDebug() const;
   void ReportPanic(const std::string& what, std::uint64_t pc, std::uint64_t fp);
 

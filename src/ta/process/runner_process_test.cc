@@ -125,17 +125,42 @@ TEST_F(Runner, PassesASystemCallsRegistersAndResult) {
   EXPECT_EQ(channel().regs[0], 7u);
 }
 
+// All that the way to the core leaves of them: not x16 and x17.
+TEST_F(Runner, ShowsTheRegistersOfAPanic) {
+  std::vector<std::uint32_t> words;
+  words.push_back(0xEB1F03FF);  // cmp xzr, xzr: Z and C
+  for (unsigned reg = 0; reg < 30; ++reg) {
+    words.push_back(MovX(reg, static_cast<std::uint16_t>(1000 + reg)));
+  }
+  words.push_back(MovX(8, 2));
+  words.push_back(0x94000000 | 2);  // bl to the wrapper below
+  words.push_back(kLoop);
+  words.push_back(Call(words.size()));
+  ASSERT_EQ(Enter(words), runner::Event::kSyscall);
+  EXPECT_EQ(channel().regs[8], 2u);
+  const std::uint64_t* regs = channel().stop_regs;
+  for (unsigned reg = 0; reg < 30; ++reg) {
+    if (reg == 8 || reg == 16 || reg == 17) continue;
+    EXPECT_EQ(regs[reg], 1000u + reg) << reg;
+  }
+  EXPECT_EQ(regs[8], 2u);
+  EXPECT_EQ(regs[30], code + 4 * 33);
+  EXPECT_EQ(regs[31], stack + 0x2000);
+  EXPECT_EQ(regs[32], regs[30]);
+  EXPECT_EQ(regs[33], 0x60000000u);
+}
+
 TEST_F(Runner, TellsWhereAFaultWas) {
   ASSERT_EQ(Enter({MovX(0, 8), 0xF9000001, kLoop}), runner::Event::kFault);  // str x1, [x0]
   EXPECT_EQ(channel().signal, static_cast<std::uint32_t>(SIGSEGV));
   EXPECT_EQ(channel().fault_address, 8u);
-  EXPECT_EQ(channel().fault_regs[32], code + 4);
+  EXPECT_EQ(channel().stop_regs[32], code + 4);
 }
 
 TEST_F(Runner, DoesNotExecuteData) {
   // mov x0, sp; sub x0, x0, #256; br x0
   ASSERT_EQ(Enter({0x910003E0, 0xD1040000, 0xD61F0000}), runner::Event::kFault);
-  EXPECT_EQ(channel().fault_regs[32], stack + 0x2000 - 256);
+  EXPECT_EQ(channel().stop_regs[32], stack + 0x2000 - 256);
 }
 
 TEST_F(Runner, DoesNotWriteCode) {
