@@ -3,8 +3,11 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "base/log.h"
@@ -15,6 +18,24 @@ namespace vtee::daemon {
 
 using program::Message;
 using program::MessageType;
+
+namespace {
+
+// A Unix socket for packets whose other end has no name. A connection to a listener is none: were
+// it this server's own, nobody else might have it, and it would never be seen to end.
+bool IsOfAPair(int socket) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) {
+    return false;
+  }
+  sockaddr_un peer{};
+  size = sizeof peer;
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return false;
+  return peer.sun_family == AF_UNIX && size == sizeof peer.sun_family;
+}
+
+}  // namespace
 
 Program::Program(UniqueFd socket, ProgramIdentity identity, ProgramTee& tee)
     : socket_(std::move(socket)), identity_(std::move(identity)), tee_(tee) {}
@@ -40,6 +61,7 @@ void Program::Serve() {
              {{"pid", identity_.pid}, {"error", served.error().message}});
   }
   Disconnect();
+  CancelUntilIdle();
 }
 
 Status Program::Hello() {
@@ -82,6 +104,9 @@ Status Program::Handle(program::Received received) {
 
 Status Program::AddLane(UniqueFd socket) {
   if (!socket) return Error{ErrorCode::kProtocol, "a lane without its socket"};
+  if (!IsOfAPair(socket.get())) {
+    return Error{ErrorCode::kProtocol, "a lane that is no end of a pair of sockets"};
+  }
   const int fd = socket.get();
   {
     const std::lock_guard lock(mutex_);
@@ -156,34 +181,48 @@ bool Program::TakeSession(std::uint32_t number, tee::SessionId& session) {
 // take the operation's place meanwhile.
 void Program::Cancel(std::uint32_t session) {
   const std::lock_guard lock(mutex_);
-  const auto found = sessions_.find(session);
-  if (found == sessions_.end()) return;
-  for (const auto& [operation, of] : running_) {
-    if (of == session) tee_.sessions.RequestCancel(found->second, operation);
+  if (session == 0) return;
+  for (const auto& [operation, place] : running_) {
+    if (place.number == session) tee_.sessions.RequestCancel(place.session, operation);
   }
 }
 
+// Also of sessions that have been closed meanwhile: they end when their calls do.
 void Program::CancelAll() {
   const std::lock_guard lock(mutex_);
-  for (const auto& [operation, session] : running_) {
-    const auto found = sessions_.find(session);
-    if (found != sessions_.end()) {
-      tee_.sessions.RequestCancel(found->second, operation);
+  for (const auto& [operation, place] : running_) {
+    if (place.number != 0) {
+      tee_.sessions.RequestCancel(place.session, operation);
     } else {
       tee_.sessions.RequestCancelOpen(operation);
     }
   }
 }
 
-Program::Running::Running(Program& program, std::uint32_t session)
+// A TEE does not know a call that is only about to reach it, and a TA may not look for a while.
+void Program::CancelUntilIdle() {
+  constexpr std::chrono::milliseconds kLongest(1000);
+  std::chrono::milliseconds wait(1);
+  std::unique_lock lock(mutex_);
+  while (!idle_.wait_for(lock, wait, [this] { return running_.empty(); })) {
+    lock.unlock();
+    CancelAll();
+    lock.lock();
+    wait = std::min(2 * wait, kLongest);
+  }
+}
+
+Program::Running::Running(Program& program, const Place& place)
     : program_(program), operation_(program.tee_.next_operation.fetch_add(1)) {
   const std::lock_guard lock(program_.mutex_);
-  program_.running_[operation_] = session;
+  may_begin_ = !program_.leaving_;
+  if (may_begin_) program_.running_[operation_] = place;
 }
 
 Program::Running::~Running() {
   const std::lock_guard lock(program_.mutex_);
   program_.running_.erase(operation_);
+  if (program_.running_.empty()) program_.idle_.notify_all();
 }
 
 }  // namespace vtee::daemon

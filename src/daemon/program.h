@@ -2,11 +2,13 @@
 // Program: one process that uses the TEE through libteec: its sessions and running calls.
 //
 // Lives as long as its connection or one of its lanes' calls; then its sessions are closed, as the
-// kernel closes those of a process that ends. Threading: Serve() on a thread of its own, each lane
+// kernel closes those of a process that ends. When it leaves, its calls are asked to stop until
+// they have, and no other begins. Threading: Serve() on a thread of its own, each lane
 // on one, everything else from any thread. Errors of the program end its connection, no other.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -51,18 +53,25 @@ class Program : public std::enable_shared_from_this<Program> {
   // Removes it.
   bool TakeSession(std::uint32_t number, tee::SessionId& session);
 
-  // A call while it runs. `session`: the program's number, 0 while one is opened.
+  // A call while it runs.
+  struct Place {
+    std::uint32_t number = 0;  // the program's, of the session; 0: one is opened or closed
+    tee::SessionId session{};
+  };
   class Running {
    public:
-    Running(Program& program, std::uint32_t session);
+    Running(Program& program, const Place& place);
     ~Running();
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
+    // False: the program has left, and the call must not begin.
+    bool may_begin() const { return may_begin_; }
     tee::OperationId operation() const { return operation_; }
 
    private:
     Program& program_;
     tee::OperationId operation_;
+    bool may_begin_ = true;
   };
 
  private:
@@ -71,6 +80,7 @@ class Program : public std::enable_shared_from_this<Program> {
   Status AddLane(UniqueFd socket);
   void RemoveLane(int socket);
   void CancelAll();
+  void CancelUntilIdle();
   void Cancel(std::uint32_t session);
 
   const UniqueFd socket_;
@@ -81,7 +91,8 @@ class Program : public std::enable_shared_from_this<Program> {
   std::vector<int> lanes_;  // their sockets, to end them
   std::map<std::uint32_t, tee::SessionId> sessions_;
   std::uint32_t next_session_ = 1;
-  std::map<tee::OperationId, std::uint32_t> running_;  // in which session
+  std::map<tee::OperationId, Place> running_;
+  std::condition_variable idle_;  // running_ is empty
 };
 
 }  // namespace vtee::daemon

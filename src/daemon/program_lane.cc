@@ -20,7 +20,7 @@ tee::Outcome Refused(std::uint32_t why) { return {why, tee::Origin::kComms}; }
 
 class Lane {
  public:
-  Lane(Program& program, int socket) : program_(program), socket_(socket), upcalls_(socket) {}
+  Lane(Program& program, int socket) : program_(program), upcalls_(socket) {}
 
   // What the program gets for a request; an error ends the lane.
   Result<Message> Answer(program::Received& request);
@@ -39,7 +39,6 @@ class Lane {
   }
 
   Program& program_;
-  int socket_;
   ProgramUpcalls upcalls_;
   std::uint64_t memory_size_ = 0;
   std::unique_ptr<tee::RegisteredMemory> memory_;
@@ -117,7 +116,8 @@ tee::Outcome Lane::Open(const Message& request, Message& reply) {
   }
   tee::Params params{};
   if (const tee::Outcome wrong = ToParams(request, params); !wrong.ok()) return wrong;
-  const Program::Running running(program_, 0);
+  const Program::Running running(program_, {});
+  if (!running.may_begin()) return Refused(code::kCancel);
   tee::CallContext context = Context(running);
   tee::SessionId session{};
   const tee::Outcome outcome = tee().OpenSession(context, open, params, session);
@@ -134,7 +134,8 @@ tee::Outcome Lane::Invoke(const Message& request, Message& reply) {
   if (!program_.FindSession(request.session, session)) return Refused(code::kBadParameters);
   tee::Params params{};
   if (const tee::Outcome wrong = ToParams(request, params); !wrong.ok()) return wrong;
-  const Program::Running running(program_, request.session);
+  const Program::Running running(program_, {request.session, session});
+  if (!running.may_begin()) return Refused(code::kCancel);
   tee::CallContext context = Context(running);
   const tee::Outcome outcome = tee().Invoke(context, session, request.command, params);
   FromParams(params, reply);
@@ -144,7 +145,7 @@ tee::Outcome Lane::Invoke(const Message& request, Message& reply) {
 tee::Outcome Lane::Close(const Message& request) {
   tee::SessionId session{};
   if (!program_.TakeSession(request.session, session)) return Refused(code::kBadParameters);
-  const Program::Running running(program_, 0);
+  const Program::Running running(program_, {});
   tee::CallContext context = Context(running);
   return tee().CloseSession(context, session);
 }

@@ -233,6 +233,72 @@ TEST(ProgramServerTest, WhatALeavingProgramHasGoesWithIt) {
   EXPECT_TRUE(server.WaitUntilNothingIsLeft());
 }
 
+// A TEE that has not heard of the call yet knows nothing to cancel.
+TEST(ProgramServerTest, ALeavingProgramsCallsAreCancelledUntilTheyEnd) {
+  TestProgramServer server;
+  RawProgram one(server);
+  one.Hello();
+  const UniqueFd lane = one.Lane();
+  Message invoke = Invocation(Open(lane.get(), fake::kSlowUuid), 0);
+  invoke.params[0] = {1, 1, 60'000, 0, 0};
+  ASSERT_TRUE(program::Send(lane.get(), invoke).ok());
+  while (server.backend().counters().calls_in_flight == 0) std::this_thread::yield();
+  for (int i = 0; i < 3; ++i) {
+    server.backend().FailNth(backend::FakeVerb::kCancel, 1,
+                             {code::kItemNotFound, tee::Origin::kTee});
+  }
+  one.Leave();
+  EXPECT_TRUE(server.WaitUntilNothingIsLeft());
+}
+
+TEST(ProgramServerTest, SoAreThoseOfASessionThatItHasClosed) {
+  TestProgramServer server;
+  RawProgram one(server);
+  one.Hello();
+  const UniqueFd lane = one.Lane();
+  const UniqueFd other = one.Lane();
+  const std::uint32_t slow = Open(lane.get(), fake::kSlowUuid);
+  Message invoke = Invocation(slow, 0);
+  invoke.params[0] = {1, 1, 60'000, 0, 0};
+  ASSERT_TRUE(program::Send(lane.get(), invoke).ok());
+  while (server.backend().counters().calls_in_flight == 0) std::this_thread::yield();
+  Message close = Of(MessageType::kCloseSession);
+  close.session = slow;
+  EXPECT_EQ(Ask(other.get(), close).code, code::kSuccess);
+  one.Leave();
+  EXPECT_TRUE(server.WaitUntilNothingIsLeft());
+}
+
+// Requests that a leaving program has sent, and that no thread has taken up yet.
+TEST(ProgramServerTest, NoCallBeginsWhenItsProgramHasLeft) {
+  TestProgramServer server;
+  for (int i = 0; i < 200; ++i) {
+    RawProgram one(server);
+    one.Hello();
+    const UniqueFd lane = one.Lane();
+    Message invoke = Invocation(Open(lane.get(), fake::kSlowUuid), 0);
+    invoke.params[0] = {1, 1, 60'000, 0, 0};
+    ASSERT_TRUE(program::Send(lane.get(), invoke).ok());
+  }
+  EXPECT_TRUE(server.WaitUntilNothingIsLeft());
+}
+
+// vteed would hold the program's end itself, and never see it end.
+TEST(ProgramServerTest, AConnectionToItIsNoLane) {
+  TestProgramServer server;
+  RawProgram one(server);
+  one.Hello();
+  Message lane = Of(MessageType::kLane);
+  const UniqueFd again(dup(one.fd()));
+  ASSERT_TRUE(program::Send(one.fd(), lane, one.fd()).ok());
+  EXPECT_TRUE(IsClosed(again.get()));
+  const UniqueFd zero(::open("/dev/zero", O_RDWR | O_CLOEXEC));
+  RawProgram other(server);
+  other.Hello();
+  ASSERT_TRUE(program::Send(other.fd(), lane, zero.get()).ok());
+  EXPECT_TRUE(IsClosed(other.fd()));
+}
+
 TEST(ProgramServerTest, CancelsWhatRunsInASession) {
   TestProgramServer server;
   RawProgram one(server);

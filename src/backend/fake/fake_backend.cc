@@ -206,11 +206,14 @@ Outcome FakeBackend::CloseSession(tee::CallContext& context, tee::SessionId sess
 Outcome FakeBackend::RequestCancel(tee::SessionId session, tee::OperationId operation) {
   if (const Outcome planned = Enter(FakeVerb::kCancel); !planned.ok()) return planned;
   const std::lock_guard lock(mutex_);
-  if (!sessions_.contains(session)) return kBadParameters;
+  // A session that was closed while a call runs in it is there until that call has ended.
+  bool known = sessions_.contains(session);
   for (RunningCall& call : running_) {
-    if (call.session == session && call.operation == operation) call.cancellation.Cancel();
+    if (call.session != session || call.operation != operation) continue;
+    call.cancellation.Cancel();
+    known = true;
   }
-  return {};
+  return known ? Outcome{} : kBadParameters;
 }
 
 Outcome FakeBackend::RequestCancelOpen(tee::OperationId operation) {
