@@ -117,6 +117,8 @@ class Attack {
   }
 
   void CheckState(bool checked) const {
+    // Nothing else says that it is the newest.
+    Require(how_.accept_rollback || how_.anchor_here);
     Require(fs::exists(folder_ + "/root.sealed"));
     for (const auto& entry : fs::directory_iterator(folder_)) {
       const std::string name = entry.path().filename();
