@@ -136,6 +136,8 @@ void HostileProgram::AddLane(Input& input) {
   if ((how & 0xC0) == 0xC0) {  // something else than a fresh socket, or nothing at all
     clean_ = false;
     const int fd = how == 0xFF ? -1 : descriptors_.Get(how & 0x3F, socket_.get());
+    // Its own end as a lane would be let go at once if reading it did not wait.
+    if (fd == socket_.get()) Require(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0);
     static_cast<void>(program::Send(socket_.get(), Of(MessageType::kLane), fd));
     return;
   }
