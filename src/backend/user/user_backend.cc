@@ -120,23 +120,23 @@ Result<std::unique_ptr<UserBackend>> UserBackend::Open(const UserBackendOptions&
   }
   for (const std::string& path : options.key_files) {
     VTEE_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
-    VTEE_TRY(tee.roots.AddPem(text, path));
+    VTEE_TRY(tee.sources.roots.AddPem(text, path));
   }
   if (options.development_keys) {
-    VTEE_TRY(tee.roots.AddDevelopmentKeys());
+    VTEE_TRY(tee.sources.roots.AddDevelopmentKeys());
     Log(LogLevel::kWarning, "keys.development",
         {{"what",
           "TAs signed with OP-TEE's public development keys are run: everybody can make "
           "one"},
          {"remedy", "name your own key: keys=FILE.pem"}});
   }
-  if (tee.roots.keys().empty()) {
+  if (tee.sources.roots.keys().empty()) {
     return Error{ErrorCode::kInvalidArgument,
                  "no key is trusted to sign TAs; add keys=FILE.pem, or for a test "
                  "keys=development, to the backend's options"};
   }
-  tee.ta_folders = options.ta_folders;
-  tee.guest_tas = options.guest_tas;
+  tee.sources.folders = options.ta_folders;
+  tee.sources.guest = options.guest_tas;
   tee.pool = options.pool;
   tee.ta_seconds = options.ta_seconds;
   VTEE_ASSIGN_OR_RETURN(auto state, OpenState(options));

@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ta/core/tee_core.h"
 
-#include <fcntl.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cstring>
-#include <filesystem>
 
-#include "base/file_bytes.h"
 #include "base/log.h"
-#include "base/unique_fd.h"
-#include "ta/core/guest_ta.h"
 #include "ta/pta/attestation_pta.h"
 #include "ta/pta/device_pta.h"
 #include "ta/pta/install_pta.h"
@@ -78,7 +68,8 @@ TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
     : options_(std::move(options)),
       starter_({options_.program, options_.arena_size, options_.pool}),
       state_(std::move(state)),
-      storage_(state_->TakeStore()) {
+      storage_(state_->TakeStore()),
+      files_(options_.sources, *state_, storage_) {
   AddPseudoTa(kAttestationPta, std::make_unique<AttestationPta>(*this));
   AddPseudoTa(kDevicePta, std::make_unique<DevicePta>(*this));
   AddPseudoTa(kInstallPta, std::make_unique<InstallPta>(*this));
@@ -251,7 +242,7 @@ std::optional<tee::Outcome> TeeCore::TakeRunning(const tee::Uuid& uuid,
 tee::Outcome TeeCore::StartInstance(Call& call, const tee::Uuid& uuid,
                                     std::shared_ptr<TaInstance>& instance) {
   // The file first: most that are asked for and not there are probes, and need no process.
-  auto main_image = Fetch(call, uuid);
+  auto main_image = files_.Fetch(call, uuid);
   if (const auto* failure = std::get_if<LoadFailure>(&main_image)) return FromTee(failure->code);
   auto process = starter_.Start();
   if (!process.ok()) {
@@ -264,7 +255,7 @@ tee::Outcome TeeCore::StartInstance(Call& call, const tee::Uuid& uuid,
                                               TaInstance::Limits{options_.ta_memory, entry_ns});
   const auto failure = started->Load([&](const tee::Uuid& wanted) {
     if (wanted == uuid) return std::move(main_image);
-    return Fetch(call, wanted);
+    return files_.Fetch(call, wanted);
   });
   if (failure) {
     LogGuest(LogLevel::kWarning, "ta.load",
@@ -297,19 +288,6 @@ void TeeCore::CloseSessionsOf(Call& call, TaInstance& instance) {
 bool TeeCore::IsPseudoSession(std::uint32_t session) {
   const auto found = FindSession(session);
   return found && found->pseudo != nullptr;
-}
-
-SecretBytes TeeCore::DeriveKey(KeyUsage usage, ConstBytes data, std::size_t size) const {
-  SecretBytes text = Secret(std::as_bytes(std::span(&usage, 1)));
-  text.insert(text.end(), data.begin(), data.end());
-  SecretBytes key(EVP_MAX_MD_SIZE);
-  unsigned int made = 0;
-  if (HMAC(EVP_sha256(), state_->huk().data(), static_cast<int>(state_->huk().size()), In(text),
-           text.size(), Out(key), &made) == nullptr) {
-    throw std::bad_alloc();
-  }
-  key.resize(std::min<std::size_t>(size, made));
-  return key;
 }
 
 tee::Outcome TeeCore::Invoke(Call& call, Cancellation& cancellation, TaInstance* caller,
@@ -351,121 +329,6 @@ tee::Outcome TeeCore::CloseSession(Call& call, std::uint32_t session) {
   }
   DropSession(call, found->instance);
   return kDone;
-}
-
-std::optional<std::vector<std::byte>> TeeCore::ReadFromFolders(const tee::Uuid& uuid) const {
-  for (const std::string& folder : options_.ta_folders) {
-    const std::string path = folder + "/" + tee::ToString(uuid) + ".ta";
-    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    struct stat info {};
-    if (!fd.valid() || fstat(fd.get(), &info) != 0 || info.st_size < 0 ||
-        static_cast<std::uint64_t>(info.st_size) > kMostTaFile) {
-      continue;
-    }
-    std::vector<std::byte> bytes(static_cast<std::size_t>(info.st_size));
-    bytes.resize(ReadFully(fd.get(), bytes).value_or(0));
-    return bytes;
-  }
-  return std::nullopt;
-}
-
-// Files of TAs can be encrypted for one VM: with the key that OP-TEE would derive of its root.
-TaDecryptionKeys TeeCore::TaKeys() const {
-  TaDecryptionKeys keys;
-  const SecretBytes key = DeriveKey(KeyUsage::kTaEncryption, {}, sizeof(TaDecryptionKeys::Key));
-  std::memcpy(keys.device.emplace().data(), key.data(), key.size());
-  return keys;
-}
-
-Verdict<VerifiedTa> TeeCore::Verify(std::span<const std::byte> file, const tee::Uuid& uuid) {
-  return VerifySignedTa(file, uuid, options_.roots, TaKeys(), *state_);
-}
-
-std::vector<tee::Uuid> TeeCore::FolderTasWith(std::uint32_t flags) {
-  std::set<tee::Uuid> found;
-  for (const std::string& folder : options_.ta_folders) {
-    std::error_code failed;
-    for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end;
-         at.increment(failed)) {
-      tee::Uuid uuid;
-      const std::filesystem::path& path = at->path();
-      if (path.extension() != ".ta" || !tee::ParseUuid(path.stem().native(), uuid)) continue;
-      const auto file = ReadFromFolders(uuid);
-      if (!file) continue;
-      auto verdict = Verify(*file, uuid);
-      if (!verdict.ok()) continue;
-      const auto image = ElfFile::Parse(std::move(verdict.value().image));
-      const auto head = image.ok() ? ReadTaHead(*image) : std::nullopt;
-      if (head && (head->flags & flags) != 0) found.insert(uuid);
-    }
-  }
-  return {found.begin(), found.end()};
-}
-
-namespace {
-
-// No TA has this namespace: the pseudo-TA goes before a TA of its UUID.
-ObjectKey InstalledKey(const tee::Uuid& uuid) {
-  const auto bytes = std::as_bytes(std::span(uuid.octets));
-  ObjectKey key;
-  key.ta = kInstallPta;
-  key.id.assign(bytes.begin(), bytes.end());
-  return key;
-}
-
-}  // namespace
-
-std::uint32_t TeeCore::InstallTa(std::span<const std::byte> file) {
-  const auto uuid = ClaimedUuid(file);
-  if (!uuid) return tee::code::kSecurity;
-  const auto checked = CheckRefusal(*uuid, Verify(file, *uuid));
-  if (const auto* failure = std::get_if<LoadFailure>(&checked)) return failure->code;
-  return storage_.store().Create(InstalledKey(*uuid), {}, file, true);
-}
-
-std::optional<std::vector<std::byte>> TeeCore::ReadInstalled(const tee::Uuid& uuid) {
-  const ObjectKey key = InstalledKey(uuid);
-  ObjectRecord record;
-  if (storage_.store().Load(key, record) != tee::code::kSuccess || record.size > kMostTaFile) {
-    return std::nullopt;
-  }
-  std::vector<std::byte> file(record.size);
-  std::uint64_t got = 0;
-  if (storage_.store().Read(key, 0, file, got) != tee::code::kSuccess || got != file.size()) {
-    return std::nullopt;
-  }
-  return file;
-}
-
-std::variant<VerifiedTa, LoadFailure> TeeCore::CheckRefusal(const tee::Uuid& uuid,
-                                                            Verdict<VerifiedTa> verdict) const {
-  if (verdict.ok()) return std::move(verdict.value());
-  const Refusal& refusal = verdict.refusal();
-  LogGuest(
-      LogLevel::kWarning, "ta.refused",
-      {{"ta", tee::ToString(uuid)}, {"fault", ToString(refusal.fault)}, {"why", refusal.message}});
-  return LoadFailure{refusal.code(), refusal.message};
-}
-
-std::variant<std::vector<std::byte>, LoadFailure> TeeCore::Fetch(Call& call,
-                                                                 const tee::Uuid& uuid) {
-  auto found = FetchVerified(call, uuid);
-  if (auto* failure = std::get_if<LoadFailure>(&found)) return std::move(*failure);
-  return std::move(std::get<VerifiedTa>(found).image);
-}
-
-std::variant<VerifiedTa, LoadFailure> TeeCore::FetchVerified(Call& call, const tee::Uuid& uuid) {
-  auto file = ReadInstalled(uuid);
-  if (!file) file = ReadFromFolders(uuid);
-  if (!file && options_.guest_tas) {
-    auto asked = AskGuestForTa(call.context, uuid);
-    if (const auto* failure = std::get_if<LoadFailure>(&asked)) return *failure;
-    file = std::get<0>(std::move(asked));
-  }
-  if (!file) {
-    return LoadFailure{tee::code::kItemNotFound, "there is no such TA: " + tee::ToString(uuid)};
-  }
-  return CheckRefusal(uuid, Verify(*file, uuid));
 }
 
 }  // namespace vtee::ta

@@ -19,10 +19,10 @@
 #include <vector>
 
 #include "base/result.h"
-#include "ta/container/signed_ta.h"
 #include "ta/core/call.h"
 #include "ta/core/entry_params.h"
 #include "ta/core/pseudo_ta.h"
+#include "ta/core/ta_files.h"
 #include "ta/core/ta_instance.h"
 #include "ta/core/tee_state.h"
 #include "ta/process/runner_starter.h"
@@ -32,9 +32,7 @@ namespace vtee::ta {
 
 struct TeeOptions {
   RunnerProgram program;
-  TrustRoots roots;
-  std::vector<std::string> ta_folders;  // searched before the guest is asked
-  bool guest_tas = true;                // the guest may supply TAs
+  TaSources sources;
   std::uint64_t ta_memory = 64u << 20;  // bytes of a TA's own
   std::uint64_t arena_size = 256u << 20;
   std::uint32_t max_instances = 128;
@@ -64,20 +62,9 @@ class TeeCore {
   bool IsPseudoTa(const tee::Uuid& uuid) const { return pseudo_tas_.contains(uuid); }
   std::vector<tee::Uuid> PseudoDevices() const;
   bool IsPseudoSession(std::uint32_t session);
-  // A key of up to 32 bytes that only this VM's TEE has, by OP-TEE's formula: HMAC-SHA-256 of the
-  // VM's root key over the usage's number and the data (optee_os core/kernel/huk_subkey.c).
-  enum class KeyUsage : std::uint32_t { kUniqueTa = 3, kTaEncryption = 4 };
-  SecretBytes DeriveKey(KeyUsage usage, ConstBytes data, std::size_t size) const;
   StoredObjects& storage() { return storage_; }
   TeeState& state() { return *state_; }
-  // The verified image of a TA or library; the source of every load.
-  std::variant<std::vector<std::byte>, LoadFailure> Fetch(Call& call, const tee::Uuid& uuid);
-  // With what its signed file says.
-  std::variant<VerifiedTa, LoadFailure> FetchVerified(Call& call, const tee::Uuid& uuid);
-  // Keeps a TA's signed file in the VM's storage; TEE codes, SECURITY for what would not be run.
-  std::uint32_t InstallTa(std::span<const std::byte> file);
-  // Those TAs in the host's folders that have one of these flags, verified.
-  std::vector<tee::Uuid> FolderTasWith(std::uint32_t flags);
+  TaFiles& files() { return files_; }
   std::chrono::steady_clock::time_point started() const { return started_; }
   // The TAs that run, as they are now; those started ahead are not among them.
   struct Running {
@@ -119,12 +106,6 @@ class TeeCore {
   std::shared_ptr<Session> FindSession(std::uint32_t id);
   std::uint32_t NewSessionId();
   bool WouldWaitForItself(const Call& call, const TaInstance& instance) const;
-  TaDecryptionKeys TaKeys() const;
-  Verdict<VerifiedTa> Verify(std::span<const std::byte> file, const tee::Uuid& uuid);
-  std::optional<std::vector<std::byte>> ReadFromFolders(const tee::Uuid& uuid) const;
-  std::optional<std::vector<std::byte>> ReadInstalled(const tee::Uuid& uuid);
-  std::variant<VerifiedTa, LoadFailure> CheckRefusal(const tee::Uuid& uuid,
-                                                     Verdict<VerifiedTa> verdict) const;
 
   const TeeOptions options_;
   RunnerStarter starter_;  // outlives the processes it has started
@@ -132,6 +113,7 @@ class TeeCore {
   std::map<tee::Uuid, std::unique_ptr<PseudoTa>> pseudo_tas_;
   const std::unique_ptr<TeeState> state_;
   StoredObjects storage_;
+  TaFiles files_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -40,8 +40,8 @@ class Core : public ::testing::Test {
     std::string name = testing::TempDir() + "vtee-tas-XXXXXX";
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     folder = name;
-    EXPECT_TRUE(options.roots.AddPem(signer.PublicPem(), "test").ok());
-    options.ta_folders = {folder};
+    EXPECT_TRUE(options.sources.roots.AddPem(signer.PublicPem(), "test").ok());
+    options.sources.folders = {folder};
   }
   ~Core() override { std::filesystem::remove_all(folder); }
   Core(const Core&) = delete;
@@ -130,7 +130,7 @@ TEST_F(Core, InstalledTasAreFoundFirstAndOnlyGoodOnesAreInstalled) {
   EXPECT_EQ(install(TestSigner(2048, 1).Bootstrap(Uuid(5), 2, good)), code::kSecurity);
   EXPECT_EQ(Open(*core, Uuid(5), session).code, code::kItemNotFound);
   EXPECT_EQ(install(good), code::kSuccess);
-  EXPECT_TRUE(std::holds_alternative<std::vector<std::byte>>(core->Fetch(call, Uuid(5))));
+  EXPECT_TRUE(std::holds_alternative<std::vector<std::byte>>(core->files().Fetch(call, Uuid(5))));
   // An older one is refused from then on.
   EXPECT_EQ(install(signer.Bootstrap(Uuid(5), 1, TestElf(Uuid(5)).bytes)), code::kAccessConflict);
 }
@@ -183,10 +183,10 @@ TEST_F(Core, KeysAreOfTheVmAndTheirUse) {
   const auto one = Make();
   const auto two = Make();
   const SecretBytes data(16);
-  const SecretBytes key = one->DeriveKey(TeeCore::KeyUsage::kUniqueTa, data, 32);
-  EXPECT_EQ(key, one->DeriveKey(TeeCore::KeyUsage::kUniqueTa, data, 32));
-  EXPECT_NE(key, one->DeriveKey(TeeCore::KeyUsage::kTaEncryption, data, 32));
-  EXPECT_NE(key, two->DeriveKey(TeeCore::KeyUsage::kUniqueTa, data, 32));
+  const SecretBytes key = one->state().DeriveKey(TeeState::KeyUsage::kUniqueTa, data, 32);
+  EXPECT_EQ(key, one->state().DeriveKey(TeeState::KeyUsage::kUniqueTa, data, 32));
+  EXPECT_NE(key, one->state().DeriveKey(TeeState::KeyUsage::kTaEncryption, data, 32));
+  EXPECT_NE(key, two->state().DeriveKey(TeeState::KeyUsage::kUniqueTa, data, 32));
 }
 
 TEST(Cancelling, ReachesAWaitUnlessItIsMasked) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ta/core/tee_state.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -88,6 +91,19 @@ class DiskState final : public TeeState {
 };
 
 }  // namespace
+
+SecretBytes TeeState::DeriveKey(KeyUsage usage, ConstBytes data, std::size_t size) const {
+  SecretBytes text = Secret(std::as_bytes(std::span(&usage, 1)));
+  text.insert(text.end(), data.begin(), data.end());
+  SecretBytes key(EVP_MAX_MD_SIZE);
+  unsigned int made = 0;
+  if (HMAC(EVP_sha256(), huk_.data(), static_cast<int>(huk_.size()), In(text), text.size(),
+           Out(key), &made) == nullptr) {
+    throw std::bad_alloc();
+  }
+  key.resize(std::min<std::size_t>(size, made));
+  return key;
+}
 
 std::unique_ptr<TeeState> TeeState::InMemory(std::uint64_t most_bytes) {
   SecretBytes huk(kHukBytes);

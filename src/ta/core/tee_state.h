@@ -40,8 +40,10 @@ class TeeState : public VersionStore {
   virtual std::uint32_t GetTimeOffset(const tee::Uuid& ta, std::optional<std::int64_t>& millis) = 0;
   virtual std::uint32_t SetTimeOffset(const tee::Uuid& ta, std::int64_t millis) = 0;
 
-  // The root of the keys that TAs and files of TAs get.
-  const SecretBytes& huk() const { return huk_; }
+  // A key of up to 32 bytes that only this VM's TEE has, by OP-TEE's formula: HMAC-SHA-256 of the
+  // root key over the usage's number and the data (optee_os core/kernel/huk_subkey.c).
+  enum class KeyUsage : std::uint32_t { kUniqueTa = 3, kTaEncryption = 4 };
+  SecretBytes DeriveKey(KeyUsage usage, ConstBytes data, std::size_t size) const;
   // gpd.tee.deviceID
   const tee::Uuid& device_id() const { return device_id_; }
 
@@ -50,7 +52,7 @@ class TeeState : public VersionStore {
       : huk_(std::move(huk)), device_id_(device_id) {}
 
  private:
-  const SecretBytes huk_;
+  const SecretBytes huk_;  // takes the place of a device's hardware unique key
   const tee::Uuid device_id_;
 };
 

@@ -18,6 +18,11 @@ tee::Uuid Uuid(std::uint8_t last) {
   return uuid;
 }
 
+// A key that follows from the root of all.
+SecretBytes KeyOf(const TeeState& state) {
+  return state.DeriveKey(TeeState::KeyUsage::kUniqueTa, {}, 32);
+}
+
 class State : public ::testing::Test {
  protected:
   State() {
@@ -41,12 +46,12 @@ class State : public ::testing::Test {
 };
 
 TEST_F(State, OnADiskIsThereAgain) {
-  SecretBytes huk;
+  SecretBytes key;
   tee::Uuid id;
   {
     auto state = Open("a", 1);
     ASSERT_TRUE(state.ok()) << state.error().message;
-    huk = (*state)->huk();
+    key = KeyOf(**state);
     id = (*state)->device_id();
     EXPECT_EQ((*state)->Raise(VersionStore::Kind::kTa, Uuid(7), 5), 5u);
     EXPECT_EQ((*state)->Raise(VersionStore::Kind::kSubkey, Uuid(7), 2), 2u);
@@ -58,7 +63,7 @@ TEST_F(State, OnADiskIsThereAgain) {
   }
   auto again = Open("a", 1);
   ASSERT_TRUE(again.ok()) << again.error().message;
-  EXPECT_EQ((*again)->huk(), huk);
+  EXPECT_EQ(KeyOf(**again), key);
   EXPECT_EQ((*again)->device_id(), id);
   EXPECT_EQ((*again)->Raise(VersionStore::Kind::kTa, Uuid(7), 4), 5u);
   EXPECT_EQ((*again)->Raise(VersionStore::Kind::kSubkey, Uuid(7), 1), 2u);
@@ -88,7 +93,7 @@ TEST_F(State, OfTwoVmsHasNothingInCommon) {
   auto one = Open("a", 1);
   auto two = Open("b", 2);
   ASSERT_TRUE(one.ok() && two.ok());
-  EXPECT_NE((*one)->huk(), (*two)->huk());
+  EXPECT_NE(KeyOf(**one), KeyOf(**two));
   EXPECT_NE((*one)->device_id(), (*two)->device_id());
 }
 
@@ -111,7 +116,7 @@ TEST_F(State, WithoutTheHostsKeyIsRefused) {
 TEST(StateInMemory, IsNewEachTime) {
   const auto one = TeeState::InMemory(kRoom);
   const auto two = TeeState::InMemory(kRoom);
-  EXPECT_NE(one->huk(), two->huk());
+  EXPECT_NE(KeyOf(*one), KeyOf(*two));
   EXPECT_EQ(one->Raise(VersionStore::Kind::kTa, Uuid(7), 5), 5u);
   EXPECT_EQ(one->Raise(VersionStore::Kind::kTa, Uuid(7), 4), 5u);
   EXPECT_EQ(two->Raise(VersionStore::Kind::kTa, Uuid(7), 4), 4u);

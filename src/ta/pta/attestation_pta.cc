@@ -84,7 +84,7 @@ std::uint32_t AttestationPta::HashOfTa(Call& call, EntryParams& params) {
   SecretBytes nonce;
   const std::uint32_t ready = Prepare(params[1], params[2], nonce);
   if (ready != code::kSuccess) return ready;
-  const auto found = core_.FetchVerified(call, FromTeeUuid(raw));
+  const auto found = core_.files().FetchVerified(call, FromTeeUuid(raw));
   if (const auto* failure = std::get_if<LoadFailure>(&found)) return failure->code;
   const VerifiedTa& ta = std::get<VerifiedTa>(found);
   // The answer has room for SHA-256 alone.

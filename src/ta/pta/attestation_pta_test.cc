@@ -80,7 +80,7 @@ TEST_F(Attestation, OfATaIsTheSignedHashOfItsHeader) {
   EXPECT_TRUE(Verifies(key, nonce, one.bytes));
   EXPECT_TRUE(Verifies(key, nonce, two.bytes));
   EXPECT_FALSE(Verifies(key, {}, one.bytes));
-  const auto found = core->FetchVerified(call, Uuid(1));
+  const auto found = core->files().FetchVerified(call, Uuid(1));
   ASSERT_TRUE(std::holds_alternative<VerifiedTa>(found));
   EXPECT_TRUE(
       std::ranges::equal(std::get<VerifiedTa>(found).digest, std::span(one.bytes).first(32)));

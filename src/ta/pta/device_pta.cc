@@ -35,7 +35,7 @@ std::uint32_t DevicePta::Invoke(Call&, TaInstance*, std::uint32_t, std::uint32_t
   if (flag == 0) return code::kNotImplemented;
   EntryParam& out = params[0];
   if (ParamTypes(params) != 0x0006) return code::kBadParameters;
-  std::vector<tee::Uuid> found = core_.FolderTasWith(flag);
+  std::vector<tee::Uuid> found = core_.files().InFoldersWith(flag);
   if (command == kGetDevices) {
     const std::vector<tee::Uuid> own = core_.PseudoDevices();
     found.insert(found.end(), own.begin(), own.end());

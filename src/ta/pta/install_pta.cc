@@ -21,7 +21,7 @@ std::uint32_t InstallPta::Invoke(Call&, TaInstance*, std::uint32_t, std::uint32_
   // Copied before it is verified: the guest may change it meanwhile.
   std::vector<std::byte> file(in.size);
   if (!in.memory->Read(in.offset, file)) return code::kBadParameters;
-  return core_.InstallTa(file);
+  return core_.files().Install(file);
 }
 
 }  // namespace vtee::ta

@@ -244,8 +244,8 @@ std::uint32_t InvokeTestsPta::TestLock(EntryParams& params) {
 std::uint32_t InvokeTestsPta::TestDevices(Call& call) {
   constexpr std::uint32_t kDeviceFlags = 1u << 9 | 1u << 10 | 1u << 12;
   std::uint32_t result = code::kSuccess;
-  for (const tee::Uuid& uuid : core_.FolderTasWith(kDeviceFlags)) {
-    auto image = core_.Fetch(call, uuid);
+  for (const tee::Uuid& uuid : core_.files().InFoldersWith(kDeviceFlags)) {
+    auto image = core_.files().Fetch(call, uuid);
     std::optional<TaHead> head;
     if (auto* bytes = std::get_if<std::vector<std::byte>>(&image)) {
       const auto file = ElfFile::Parse(std::move(*bytes));

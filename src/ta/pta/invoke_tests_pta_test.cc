@@ -88,7 +88,7 @@ TEST_F(InvokeTests, DevicesOnTheListHaveToBeWhatItSays) {
   AddTa(2, 0);
   EXPECT_EQ(Invoke(11), code::kSuccess);
   // What is installed goes first, and this one is no device.
-  ASSERT_EQ(core->InstallTa(Ta(1, 0)), code::kSuccess);
+  ASSERT_EQ(core->files().Install(Ta(1, 0)), code::kSuccess);
   EXPECT_EQ(Invoke(11), code::kGeneric);
 }
 

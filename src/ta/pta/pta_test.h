@@ -40,8 +40,8 @@ class PtaTest : public ::testing::Test {
     std::string name = testing::TempDir() + "vtee-pta-XXXXXX";
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     folder = name;
-    EXPECT_TRUE(options.roots.AddPem(signer.PublicPem(), "test").ok());
-    options.ta_folders = {folder};
+    EXPECT_TRUE(options.sources.roots.AddPem(signer.PublicPem(), "test").ok());
+    options.sources.folders = {folder};
     core = std::make_unique<TeeCore>(options, TeeState::InMemory(1u << 20));
   }
   ~PtaTest() override { std::filesystem::remove_all(folder); }

@@ -82,7 +82,7 @@ std::uint32_t Dlopen(Call& call, TaInstance& ta, const EntryParams& params) {
   if (params[1].a != kNowGlobalNoDelete) return code::kNotSupported;
   if (uuid == tee::Uuid{}) return code::kSuccess;
   const auto failure = ta.modules().LoadLibrary(
-      uuid, [&](const tee::Uuid& wanted) { return ta.core().Fetch(call, wanted); });
+      uuid, [&](const tee::Uuid& wanted) { return ta.core().files().Fetch(call, wanted); });
   if (failure) {
     LogGuest(LogLevel::kWarning, "ta.dlopen",
              {{"ta", tee::ToString(ta.uuid())}, {"error", failure->message}});
@@ -134,7 +134,8 @@ std::uint32_t DeriveUniqueKey(TaInstance& ta, EntryParams& params) {
        !extra.memory->Read(extra.offset, MutableBytes(data).subspan(uuid.size())))) {
     return code::kBadParameters;
   }
-  const SecretBytes key = ta.core().DeriveKey(TeeCore::KeyUsage::kUniqueTa, data, out.size);
+  const SecretBytes key =
+      ta.core().state().DeriveKey(TeeState::KeyUsage::kUniqueTa, data, out.size);
   return out.memory->Write(out.offset, key) ? code::kSuccess : code::kAccessDenied;
 }
 
