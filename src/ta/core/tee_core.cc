@@ -9,6 +9,7 @@
 #include "ta/pta/install_pta.h"
 #include "ta/pta/invoke_tests_pta.h"
 #include "ta/pta/rtc_pta.h"
+#include "ta/pta/scmi_pta.h"
 #include "ta/pta/socket_pta.h"
 #include "ta/pta/stats_pta.h"
 #include "ta/pta/system_pta.h"
@@ -75,6 +76,7 @@ TeeCore::TeeCore(TeeOptions options, std::unique_ptr<TeeState> state)
   AddPseudoTa(kInstallPta, std::make_unique<InstallPta>(*this));
   AddPseudoTa(kInvokeTestsPta, std::make_unique<InvokeTestsPta>(*this));
   AddPseudoTa(kRtcPta, std::make_unique<RtcPta>(*this));
+  AddPseudoTa(kScmiPta, std::make_unique<ScmiPta>());
   AddPseudoTa(kStatsPta, std::make_unique<StatsPta>(*this));
   AddPseudoTa(kSystemPta, std::make_unique<SystemPta>());
   AddPseudoTa(kSocketPta, std::make_unique<SocketPta>());
