@@ -89,7 +89,7 @@ TEST_F(Core, DevicesAreListedByTheirFlags) {
     params[0].direction = tee::Direction::kOut;
     EXPECT_EQ(core->Invoke(call, call.cancellation, nullptr, session, command, params).code,
               code::kShortBuffer);
-    const std::uint64_t size = command == 0 ? 32 : 16;  // TEE's own: the clock
+    const std::uint64_t size = command == 0 ? 48 : 16;  // TEE's own: the clock, SCMI
     EXPECT_EQ(params[0].size, size);
     const Memory memory(64);
     params[0].memory = &memory;
