@@ -75,7 +75,10 @@ struct Channel {
   std::atomic<std::uint32_t> turn;  // Turn; a futex
   std::atomic<std::uint32_t> runner_sleeps;
   std::atomic<std::uint32_t> core_sleeps;
-  std::uint32_t runner_spins;  // how many times the runner looks before it sleeps
+  // How many times the runner looks before it sleeps: for the answer to a system call, and for the
+  // next entry.
+  std::uint32_t answer_looks;
+  std::uint32_t entry_looks;
   std::uint32_t request;
   std::uint32_t event;
   std::uint64_t args[8];
@@ -96,10 +99,10 @@ struct Channel {
   Protection protections[kMaxProtections];
 };
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
-static_assert(offsetof(Channel, args) == 24);
-static_assert(offsetof(Channel, regs) == 88);
-static_assert(offsetof(Channel, regions) == 472);
-static_assert(offsetof(Channel, protections) == 6616);
+static_assert(offsetof(Channel, args) == 32);
+static_assert(offsetof(Channel, regs) == 96);
+static_assert(offsetof(Channel, regions) == 480);
+static_assert(offsetof(Channel, protections) == 6624);
 static_assert(sizeof(Channel) <= kChannelPages * kPage);
 
 }  // namespace vtee::runner

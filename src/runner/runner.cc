@@ -86,10 +86,10 @@ void HandOver(Event event) {
   }
 }
 
-void AwaitTurn() {
+void AwaitTurn(std::uint32_t looks) {
   constexpr auto kCore = static_cast<std::uint32_t>(Turn::kCore);
   Channel& shared = channel();
-  for (std::uint32_t spins = shared.runner_spins; spins != 0; --spins) {
+  for (; looks != 0; --looks) {
     if (shared.turn.load(std::memory_order_acquire) != kCore) return;
     asm volatile("yield");
   }
@@ -134,9 +134,9 @@ void ProtectAll(Channel& shared) {
 }
 
 // Does what the core wants until it is something for the caller.
-Request NextRequest() {
+Request NextRequest(std::uint32_t looks) {
   for (;;) {
-    AwaitTurn();
+    AwaitTurn(looks);
     Channel& shared = channel();
     const auto request = static_cast<Request>(shared.request);
     if (request != Request::kProtect) return request;
@@ -169,7 +169,7 @@ extern "C" std::uint64_t HandleSyscall(const CallFrame* frame) {
   shared.ta_lr = frame->lr;
   if (frame->x[8] == kPanic) ShowRegisters(*frame, shared.stop_regs);
   HandOver(Event::kSyscall);
-  if (NextRequest() != Request::kResult) Exit(1);
+  if (NextRequest(shared.answer_looks) != Request::kResult) Exit(1);
   return channel().args[0];
 }
 
@@ -180,7 +180,7 @@ void OnSignal(int signal, const void*, const UserContext* context) {
   shared.fault_address = context->fault_address;
   for (int i = 0; i < 34; ++i) shared.stop_regs[i] = context->regs[i];
   HandOver(Event::kFault);
-  NextRequest();
+  NextRequest(0);
   Exit(1);
 }
 
@@ -270,7 +270,7 @@ extern "C" [[noreturn]] void RunnerMain(long argc, const char* const* argv) {
   if (!emulated && !(Is(argv[2], "native") && ConfineSystemCalls())) Exit(1);
   HandOver(Event::kReady);
   for (;;) {
-    if (NextRequest() != Request::kEnter) Exit(1);
+    if (NextRequest(channel().entry_looks) != Request::kEnter) Exit(1);
     std::uint64_t args[6];
     for (int i = 0; i < 6; ++i) args[i] = channel().args[i];
     const std::uint64_t result = EnterTa(args);

@@ -34,16 +34,16 @@ std::string OwnFolder() {
 // How long the two sides of a channel spin before they sleep. Three take part in a guest's call:
 // its vCPU's thread waits by spinning, too. With fewer processors a runner that has nothing to do
 // keeps one from the others: with two, emulated, the median of an invoke was half as long again.
-// Answers to system calls come within far fewer looks.
 struct Spins {
-  std::uint32_t runner_looks = 20'000;
+  std::uint32_t answer_looks = 20'000;
+  std::uint32_t entry_looks = 20'000;
   std::uint64_t core_ns = 200'000;
 };
 
 Spins FitSpins() {
   const std::uint32_t processors = UsableProcessors();
-  if (processors < 2) return {.runner_looks = 0, .core_ns = 0};
-  if (processors < 3) return {.runner_looks = 1'000};
+  if (processors < 2) return {.answer_looks = 0, .entry_looks = 0, .core_ns = 0};
+  if (processors < 3) return {.entry_looks = 1'000};
   return {};
 }
 
@@ -110,7 +110,8 @@ Result<std::unique_ptr<RunnerProcess>> RunnerProcess::Start(const RunnerProgram&
   runner::Channel& channel = process->arena_.channel();
   channel.turn.store(kRunner, std::memory_order_seq_cst);
   const Spins spins = FitSpins();
-  channel.runner_spins = spins.runner_looks;
+  channel.answer_looks = spins.answer_looks;
+  channel.entry_looks = spins.entry_looks;
   process->spin_ = AdaptiveSpin(spins.core_ns);
   VTEE_ASSIGN_OR_RETURN(auto spawned,
                         SpawnConfined(words, process->arena_.fd(), emulated && debug == nullptr));
