@@ -10,7 +10,23 @@ REGISTERED = 64 << 20
 USED = 8 << 20
 REGISTRATIONS = 20
 IDLE_SECONDS = 5
-XTEST = "xtest -l 0 -t regression"
+# Each with a machine to itself: what a side of the comparison is asked.
+INVOKES = f"""
+tee_invoke -n {COUNT}
+tee_invoke -n {COUNT} -s 4096
+tee_invoke -n {COUNT // 2} -s 1048576
+"""
+_TEE = f"""{INVOKES}
+tee_invoke -n {RATE_COUNT} -j 1
+tee_invoke -n {RATE_COUNT} -j {JOBS}
+tee_invoke -n {REGISTRATIONS} -R {USED}
+tee_invoke -n {REGISTRATIONS} -R {USED} -i
+"""
+XTEST = """
+began=$(cut -d' ' -f1 /proc/uptime)
+xtest -l 0 -t regression > /tmp/xtest.out; tail -4 /tmp/xtest.out
+echo xtest from $began to $(cut -d' ' -f1 /proc/uptime)
+"""
 # Guest first, then the host, each with the machine to itself.
 HOST = f"""
 of_vteed() {{ # FILE FIELDS...: their sum over the threads of vteed
@@ -38,28 +54,11 @@ VTEE_SOCKET=/tmp/probe.sock LD_PRELOAD=$(find /usr/lib -name libvtee-kvm.so) bar
     sed 's/^mmio_exit_us/mmio_exit_shim_us/'
 [ -S /tmp/probe.sock ] && echo 'the shim did not attach'
 kill $! 2>/dev/null
-tee_invoke -n {COUNT}
-tee_invoke -n {COUNT} -s 4096
-tee_invoke -n {COUNT // 2} -s 1048576
-tee_invoke -n {RATE_COUNT} -j 1
-tee_invoke -n {RATE_COUNT} -j {JOBS}
-tee_invoke -n {REGISTRATIONS} -R {USED}
-tee_invoke -n {REGISTRATIONS} -R {USED} -i
-began=$(cut -d' ' -f1 /proc/uptime)
-{XTEST} > /tmp/xtest.out; tail -4 /tmp/xtest.out
-echo xtest from $began to $(cut -d' ' -f1 /proc/uptime)
-"""
+{_TEE}{XTEST}"""
 GUEST = f"""
 until [ -e /dev/tee0 ]; do sleep 0.1; done
 sleep 3
-tee_invoke -n {COUNT}
-tee_invoke -n {COUNT} -s 4096
-tee_invoke -n {COUNT // 2} -s 1048576
-tee_invoke -n {RATE_COUNT} -j 1
-tee_invoke -n {RATE_COUNT} -j {JOBS}
-tee_invoke -n {REGISTRATIONS} -R {USED}
-tee_invoke -n {REGISTRATIONS} -R {USED} -i
-tee_invoke -n {REGISTRATIONS} -R {REGISTERED}
+{_TEE}tee_invoke -n {REGISTRATIONS} -R {REGISTERED}
 mount -t tracefs tracefs /sys/kernel/tracing
 cd /sys/kernel/tracing
 tee_invoke -n 1 -w 0 > /dev/null
@@ -72,10 +71,7 @@ tee_invoke -n {2 * TRACED} -w 0 > /dev/null
 echo exits $(grep -c optee_invoke_fn_begin trace)
 echo 0 > events/optee/optee_invoke_fn_begin/enable
 cd /
-began=$(cut -d' ' -f1 /proc/uptime)
-{XTEST} > /tmp/xtest.out; tail -4 /tmp/xtest.out
-echo xtest from $began to $(cut -d' ' -f1 /proc/uptime)
-echo idle
+{XTEST}echo idle
 sleep {IDLE_SECONDS + 6}
 """
 

@@ -5,7 +5,8 @@ The VMs are booted by the host's command one after the other, when the host's ow
 measured: all in the same boot.
 """
 
-COUNT = 1000
+from .measure_host import COUNT, INVOKES, XTEST
+
 SYSTEM_CALLS = 2000
 STARTS = 30
 PAUSE_MS = 500  # what the pool has to fill itself again
@@ -33,19 +34,13 @@ _VMS = {
     2: (f"""
 echo idle
 sleep 8
-tee_invoke -n {COUNT}
-tee_invoke -n {COUNT} -s 4096
-tee_invoke -n {COUNT // 2} -s 1048576
-teec_times invoke {COUNT}
+{INVOKES}teec_times invoke {COUNT}
 teec_times calls {SYSTEM_CALLS}
 teec_times start {STARTS} {PAUSE_MS}
 {HASH}
 {GCM}
 teec_times sessions {SESSIONS} 15
-began=$(cut -d' ' -f1 /proc/uptime)
-xtest -l 0 -t regression > /tmp/xtest.out; tail -4 /tmp/xtest.out
-echo xtest from $began to $(cut -d' ' -f1 /proc/uptime)
-""", f"{_USER},ta_dir={TAS}"),
+{XTEST}""", f"{_USER},ta_dir={TAS}"),
     3: (f"teec_times start {STARTS} {PAUSE_MS}", f"{_USER},ta_dir={TAS},pool=0"),
     4: (f"teec_times start {STARTS} {PAUSE_MS}", _USER),
     # An application that is a function of vteed's own: what the way there and back takes.

@@ -12,13 +12,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
+#include <utility>
 #include <vector>
+
+#include "times.h"
 
 #if !defined(__aarch64__)
 #error "this program is for arm64"
@@ -52,12 +53,6 @@ void SetRegister(int vcpu, std::uint64_t index, std::uint64_t value) {
   // KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE, counted in 32-bit words.
   kvm_one_reg reg{0x6030000000100000ull | index * 2, reinterpret_cast<std::uint64_t>(&value)};
   Check(ioctl(vcpu, KVM_SET_ONE_REG, &reg), "KVM_SET_ONE_REG");
-}
-
-double Micros() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
 }
 
 }  // namespace
@@ -102,8 +97,6 @@ int main(int argc, char** argv) {
       return 1;
     }
   }
-  std::sort(times.begin(), times.end());
-  std::printf("%s p50 %.1f p99 %.1f count %d\n", mmio ? "mmio_exit_us" : "bare_exit_us",
-              times[kCount / 2], times[kCount * 99 / 100], kCount);
+  PrintTimes(mmio ? "mmio_exit_us" : "bare_exit_us", std::move(times));
   return 0;
 }

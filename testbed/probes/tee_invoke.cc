@@ -26,10 +26,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <random>
 #include <utility>
 #include <vector>
+
+#include "times.h"
 
 namespace {
 
@@ -41,12 +42,6 @@ constexpr std::uint32_t kOriginTrustedApp = 4;
 [[noreturn]] void Die(const char* what) {
   std::perror(what);
   std::exit(1);
-}
-
-double Micros() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
 }
 
 std::array<std::uint8_t, 16> ParseUuid(const char* text) {
@@ -155,18 +150,6 @@ class NullCall {
   alignas(8) std::array<std::byte, kMessageBytes> message_{};
 };
 
-void Print(const char* what, std::vector<double> times) {
-  std::sort(times.begin(), times.end());
-  double sum = 0;
-  for (const double t : times) sum += t;
-  const auto at = [&](double share) {
-    return times[std::min(times.size() - 1,
-                          static_cast<std::size_t>(static_cast<double>(times.size()) * share))];
-  };
-  std::printf("%s p50 %.1f p99 %.1f mean %.1f count %zu\n", what, at(0.5), at(0.99),
-              sum / static_cast<double>(times.size()), times.size());
-}
-
 struct Options {
   const char* device = "/dev/tee0";
   const char* uuid = kDefaultUuid;
@@ -197,7 +180,7 @@ int TimeInvokes(const Options& options) {
     const double took = call.Time();
     if (i >= 0) times.push_back(took);
   }
-  Print("invoke_us", std::move(times));
+  PrintTimes("invoke_us", std::move(times));
   return 0;
 }
 
@@ -216,7 +199,7 @@ int TimeRegistrations(const Options& options) {
     close(buffer.fd);
     times.push_back(Micros() - start);
   }
-  Print("register_us", std::move(times));
+  PrintTimes("register_us", std::move(times));
   return 0;
 }
 

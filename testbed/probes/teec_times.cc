@@ -13,11 +13,9 @@
 // a host with a TEE, in a guest, and without either.
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -25,17 +23,12 @@
 
 #include "../../src/teec/tee_client_api.h"
 #include "../ta/stopwatch/stopwatch.h"
+#include "times.h"
 
 namespace {
 
 constexpr TEEC_UUID kStopwatch = STOPWATCH_UUID;
 constexpr int kWarmUp = 50;
-
-double Micros() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
-}
 
 void Check(const char* what, TEEC_Result result, std::uint32_t origin = 0) {
   if (result == TEEC_SUCCESS) return;
@@ -74,18 +67,6 @@ class Session {
   TEEC_Session session_{};
 };
 
-void Print(const char* what, std::vector<double> times) {
-  std::sort(times.begin(), times.end());
-  double sum = 0;
-  for (const double t : times) sum += t;
-  const auto at = [&](double share) {
-    return times[std::min(times.size() - 1,
-                          static_cast<std::size_t>(static_cast<double>(times.size()) * share))];
-  };
-  std::printf("%s p50 %.2f p99 %.2f mean %.2f count %zu\n", what, at(0.5), at(0.99),
-              sum / static_cast<double>(times.size()), times.size());
-}
-
 int TimeInvokes(int count) {
   Context context;
   Session session(context);
@@ -95,7 +76,7 @@ int TimeInvokes(int count) {
     session.Invoke(kStopwatchNothing);
     if (i >= 0) times.push_back(Micros() - began);
   }
-  Print("teec_invoke_us", std::move(times));
+  PrintTimes("teec_invoke_us", std::move(times));
   return 0;
 }
 
@@ -108,7 +89,7 @@ int TimeStarts(int count, unsigned pause_ms) {
     if (i > 0) times.push_back(Micros() - began);  // the first finds nothing prepared
     usleep(pause_ms * 1000);
   }
-  Print("start_us", std::move(times));
+  PrintTimes("start_us", std::move(times));
   return 0;
 }
 
@@ -126,7 +107,7 @@ int TimeSystemCalls(int count) {
   for (const std::uint32_t t : ticks) {
     times.push_back(static_cast<double>(t) * 1e6 / operation.params[1].value.a);
   }
-  Print("syscall_us", std::move(times));
+  PrintTimes("syscall_us", std::move(times));
   return 0;
 }
 
