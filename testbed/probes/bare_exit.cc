@@ -3,7 +3,7 @@
 //
 // A VM of one vCPU and one page whose code is "hvc #0; b ." in a loop with a function id that the
 // SMCCC filter forwards; the VMM does nothing but enter again. That is the floor under every
-// secure call that userspace answers. Prints "bare_exit_us p50 P p99 Q count N".
+// secure call that userspace answers. Prints "bare_exit_us p50 P p99 Q mean M count N".
 // With -m the guest reads from an address where nothing is instead: an exit that is no TEE's
 // business; "mmio_exit_us ...". Run with and without vtee's shim it shows what others pay for it.
 #include <fcntl.h>
