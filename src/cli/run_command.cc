@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cli/run_command.h"
 
-#include <cstdio>
-
+#include "cli/say.h"
 #include "cli/supervisor.h"
 
 namespace vtee::cli {
 namespace {
-
-void Say(const std::string& sentence) { std::fprintf(stderr, "vtee: %s\n", sentence.c_str()); }
 
 RunOutcome Failed(int status) { return RunOutcome{false, 0, status}; }
 

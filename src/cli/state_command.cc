@@ -10,6 +10,7 @@
 #include <ctime>
 
 #include "cli/options.h"
+#include "cli/say.h"
 #include "ta/storage/state_backup.h"
 #include "ta/storage/state_destroy.h"
 #include "ta/storage/state_paths.h"
@@ -17,8 +18,6 @@
 
 namespace vtee::cli {
 namespace {
-
-void Say(const std::string& sentence) { std::fprintf(stderr, "vtee: %s\n", sentence.c_str()); }
 
 // A refusal has changed nothing; after other failures somebody should look.
 int Fail(const Error& error) {

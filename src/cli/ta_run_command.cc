@@ -14,6 +14,7 @@
 #include "base/socket.h"
 #include "cli/executable.h"
 #include "cli/install_paths.h"
+#include "cli/say.h"
 #include "cli/supervisor.h"
 #include "cli/temp_dir.h"
 #include "program/protocol.h"
@@ -25,8 +26,6 @@ constexpr const char* kOpteeFolders[] = {"/lib/optee_armtz", "/usr/lib/optee_arm
 constexpr const char* kEmulator = "qemu-aarch64-static";
 constexpr auto kStartPatience = std::chrono::seconds(10);
 constexpr auto kEndPatience = std::chrono::seconds(5);
-
-void Say(const std::string& sentence) { std::fprintf(stderr, "vtee: %s\n", sentence.c_str()); }
 
 // Empty: what the configuration says.
 Result<std::string> BackendOf(const TaRunOptions& options) {

@@ -28,7 +28,7 @@ tee::Uuid NamedUuid(const std::string& name) {
   return uuid;
 }
 
-tee::Outcome Refused(std::uint32_t code) { return {code, tee::Origin::kComms}; }
+tee::Outcome LoginRefused(std::uint32_t code) { return {code, tee::Origin::kComms}; }
 
 }  // namespace
 
@@ -67,13 +67,13 @@ tee::Outcome ClientUuid(const ProgramIdentity& identity, std::uint32_t login, gi
       client = NamedUuid(fmt::format("uid={:x}", identity.uid));
       return {};
     case tee::Login::kGroup:
-      if (!identity.InGroup(group)) return Refused(tee::code::kGeneric);
+      if (!identity.InGroup(group)) return LoginRefused(tee::code::kGeneric);
       client = NamedUuid(fmt::format("gid={:x}", group));
       return {};
     default:
       // TEE_IOCTL_LOGIN_REE_KERNEL_MIN to _MAX
-      return Refused(login >= 0x80000000 && login <= 0xBFFFFFFF ? tee::code::kGeneric
-                                                                : tee::code::kBadParameters);
+      return LoginRefused(login >= 0x80000000 && login <= 0xBFFFFFFF ? tee::code::kGeneric
+                                                                     : tee::code::kBadParameters);
   }
 }
 

@@ -48,7 +48,7 @@ TEEC_Result Await(int socket, short events, std::uint64_t timeout) {
   }
 }
 
-int TypeOf(int socket) {
+int SocketType(int socket) {
   int type = 0;
   socklen_t size = sizeof type;
   return getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) == 0 ? type : -1;
@@ -72,7 +72,7 @@ TEEC_Result Send(int socket, Upcall& upcall) {
 // the buffer is cut, and its own length reported. No buffer: how much there is, without waiting.
 TEEC_Result Receive(int socket, Upcall& upcall) {
   std::vector<std::byte>& data = upcall.bytes(1);
-  const int type = TypeOf(socket);
+  const int type = SocketType(socket);
   if (type < 0) return TEEC_ERROR_BAD_PARAMETERS;
   const bool only_ask = data.empty();
   if (!only_ask) {
@@ -116,7 +116,7 @@ TEEC_Result UdpIoctl(int socket, std::uint64_t command, const std::vector<std::b
 // value in {.., session, handle}, bytes inout, value in {command}
 TEEC_Result Ioctl(int socket, Upcall& upcall) {
   const std::uint64_t command = upcall.value(2).a;
-  switch (TypeOf(socket)) {
+  switch (SocketType(socket)) {
     case SOCK_STREAM:
       return TcpIoctl(socket, command, upcall.bytes(1));
     case SOCK_DGRAM:

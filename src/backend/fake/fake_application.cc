@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "backend/fake/fake_memory.h"
+#include "backend/fake/outcomes.h"
 #include "base/checked.h"
 
 namespace vtee::backend {
@@ -14,8 +15,6 @@ using tee::Outcome;
 using tee::Param;
 
 constexpr Outcome kCancelled{tee::code::kCancel, Origin::kTrustedApp};
-constexpr Outcome kSuccess{tee::code::kSuccess, Origin::kTrustedApp};
-constexpr Outcome kBadParameters{tee::code::kBadParameters, Origin::kTrustedApp};
 
 // Answers INOUT parameters so that a test can tell that they went through.
 Outcome EchoParams(FakeCall& call) {

@@ -13,7 +13,7 @@ namespace {
 using tee::Origin;
 using tee::Outcome;
 
-constexpr Outcome kBadParameters{tee::code::kBadParameters, Origin::kTee};
+constexpr Outcome kRefused{tee::code::kBadParameters, Origin::kTee};
 
 tee::BackendCapabilities DefaultCapabilities() {
   tee::BackendCapabilities capabilities;
@@ -136,9 +136,9 @@ Outcome FakeBackend::CheckParams(const tee::Params& params) const {
   for (const tee::Param& param : params) {
     if (param.kind != tee::Param::Kind::kMemory) continue;
     if (param.memory == nullptr) {
-      if (!capabilities_.null_memref) return kBadParameters;
+      if (!capabilities_.null_memref) return kRefused;
     } else if (!RangeInside(param.offset, param.size, param.memory->size())) {
-      return kBadParameters;
+      return kRefused;
     }
   }
   return {};
@@ -177,7 +177,7 @@ Outcome FakeBackend::Invoke(tee::CallContext& context, tee::SessionId session,
   {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(session);
-    if (found == sessions_.end()) return kBadParameters;
+    if (found == sessions_.end()) return kRefused;
     application = found->second;
   }
   if (!application->invoke) return {tee::code::kNotImplemented, Origin::kTrustedApp};
@@ -192,7 +192,7 @@ Outcome FakeBackend::CloseSession(tee::CallContext& context, tee::SessionId sess
   {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(session);
-    if (found == sessions_.end()) return kBadParameters;
+    if (found == sessions_.end()) return kRefused;
     application = std::move(found->second);
     sessions_.erase(found);
   }
@@ -213,7 +213,7 @@ Outcome FakeBackend::RequestCancel(tee::SessionId session, tee::OperationId oper
     call.cancellation.Cancel();
     known = true;
   }
-  return known ? Outcome{} : kBadParameters;
+  return known ? Outcome{} : kRefused;
 }
 
 Outcome FakeBackend::RequestCancelOpen(tee::OperationId operation) {

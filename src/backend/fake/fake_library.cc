@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "backend/fake/fake_application.h"
+#include "backend/fake/outcomes.h"
 
 namespace vtee::backend::fake {
 namespace {
@@ -15,8 +16,6 @@ using tee::Origin;
 using tee::Outcome;
 using tee::Param;
 
-constexpr Outcome kSuccess{tee::code::kSuccess, Origin::kTrustedApp};
-constexpr Outcome kBadParameters{tee::code::kBadParameters, Origin::kTrustedApp};
 constexpr Outcome kNotImplemented{tee::code::kNotImplemented, Origin::kTrustedApp};
 constexpr std::uint64_t kMaxEntropy = std::uint64_t{64} * 1024;
 constexpr std::uint64_t kMaxSleepMs = 60'000;

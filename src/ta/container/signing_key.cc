@@ -30,7 +30,7 @@ constexpr KnownScheme kSchemes[] = {
     {0x70515930, EVP_sha384, 48, true},  {0x70616930, EVP_sha512, 64, true},
 };
 
-const unsigned char* Bytes(std::span<const std::byte> span) {
+const unsigned char* Octets(std::span<const std::byte> span) {
   return reinterpret_cast<const unsigned char*>(span.data());
 }
 
@@ -108,8 +108,8 @@ std::optional<SigningKey> SigningKey::FromNumbers(std::span<const std::byte> mod
   constexpr std::size_t kMostBytes = 1024;
   if (modulus.size() > kMostBytes || exponent.size() > kMostBytes) return std::nullopt;
   using BnPtr = std::unique_ptr<BIGNUM, decltype(&BN_free)>;
-  const BnPtr n(BN_bin2bn(Bytes(modulus), static_cast<int>(modulus.size()), nullptr), BN_free);
-  const BnPtr e(BN_bin2bn(Bytes(exponent), static_cast<int>(exponent.size()), nullptr), BN_free);
+  const BnPtr n(BN_bin2bn(Octets(modulus), static_cast<int>(modulus.size()), nullptr), BN_free);
+  const BnPtr e(BN_bin2bn(Octets(exponent), static_cast<int>(exponent.size()), nullptr), BN_free);
   const std::unique_ptr<OSSL_PARAM_BLD, decltype(&OSSL_PARAM_BLD_free)> builder(
       OSSL_PARAM_BLD_new(), OSSL_PARAM_BLD_free);
   if (!n || !e || !builder ||
@@ -144,7 +144,7 @@ bool SigningKey::Verifies(const SignatureScheme& scheme, std::span<const std::by
     ok = EVP_PKEY_CTX_set_rsa_mgf1_md(context.get(), scheme.digest) == 1 &&
          EVP_PKEY_CTX_set_rsa_pss_saltlen(context.get(), RSA_PSS_SALTLEN_DIGEST) == 1;
   }
-  ok = ok && EVP_PKEY_verify(context.get(), Bytes(signature), signature.size(), Bytes(digest),
+  ok = ok && EVP_PKEY_verify(context.get(), Octets(signature), signature.size(), Octets(digest),
                              digest.size()) == 1;
   ERR_clear_error();
   return ok;

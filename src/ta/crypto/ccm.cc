@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "ta/crypto/block.h"
 #include "ta/crypto/cbc_mac.h"
 #include "ta/crypto/evp_cipher.h"
 #include "tee/types.h"
@@ -16,9 +17,6 @@ namespace vtee::ta {
 namespace {
 
 namespace code = tee::code;
-
-constexpr std::size_t kBlock = 16;
-using Block = std::array<std::byte, kBlock>;
 
 // The last octets of `to` become `value`, the highest first.
 void PutBigEndian(std::uint64_t value, std::span<std::byte> to) {

@@ -6,15 +6,13 @@
 #include <cstdint>
 #include <utility>
 
+#include "ta/crypto/block.h"
 #include "tee/types.h"
 
 namespace vtee::ta {
 namespace {
 
 namespace code = tee::code;
-
-constexpr std::size_t kBlock = 16;
-using Block = std::array<std::byte, kBlock>;
 
 class Cts final : public CipherState {
  public:

@@ -10,6 +10,7 @@
 
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/keccak.h"
+#include "ta/crypto/openssl_failed.h"
 #include "tee/types.h"
 
 namespace vtee::ta {
@@ -25,11 +26,6 @@ struct FreeDigestContext {
 };
 using DigestPtr = std::unique_ptr<EVP_MD, FreeDigest>;
 using DigestContext = std::unique_ptr<EVP_MD_CTX, FreeDigestContext>;
-
-std::uint32_t Failed() {
-  ERR_clear_error();
-  return code::kGeneric;
-}
 
 class EvpDigest final : public DigestState {
  public:
@@ -52,13 +48,13 @@ class EvpDigest final : public DigestState {
 
   std::uint32_t Init() override {
     active_ = EVP_DigestInit_ex2(context_.get(), digest_.get(), nullptr) == 1;
-    return active_ ? code::kSuccess : Failed();
+    return active_ ? code::kSuccess : OpensslFailed();
   }
 
   std::uint32_t Update(std::span<const std::byte> data) override {
     if (!active_) return code::kBadState;
     const bool ok = EVP_DigestUpdate(context_.get(), data.data(), data.size()) == 1;
-    return ok ? code::kSuccess : Failed();
+    return ok ? code::kSuccess : OpensslFailed();
   }
 
   std::uint32_t Final(std::span<std::byte> out, std::size_t& out_length) override {
@@ -68,7 +64,8 @@ class EvpDigest final : public DigestState {
     if (room < size()) return code::kShortBuffer;
     active_ = false;
     auto* octets = reinterpret_cast<unsigned char*>(out.data());
-    return EVP_DigestFinal_ex(context_.get(), octets, nullptr) == 1 ? code::kSuccess : Failed();
+    return EVP_DigestFinal_ex(context_.get(), octets, nullptr) == 1 ? code::kSuccess
+                                                                    : OpensslFailed();
   }
 
   std::unique_ptr<DigestState> Clone() const override { return std::make_unique<EvpDigest>(*this); }

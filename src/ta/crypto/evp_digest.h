@@ -14,8 +14,8 @@ const EVP_MD* EvpDigestByNumber(std::uint32_t number);
 
 // Of a TEE_ALG_MD5 to TEE_ALG_SHA3_512. Null: none of these.
 inline const EVP_MD* EvpDigestOf(std::uint32_t algorithm) {
-  constexpr std::uint32_t kDigest = 0x50000000;
-  return (algorithm & ~0xFu) == kDigest ? EvpDigestByNumber(algorithm & 0xF) : nullptr;
+  constexpr std::uint32_t kDigestClass = 0x50000000;
+  return (algorithm & ~0xFu) == kDigestClass ? EvpDigestByNumber(algorithm & 0xF) : nullptr;
 }
 
 // The low byte of an algorithm that works with keys: which kind of key.

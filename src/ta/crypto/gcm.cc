@@ -16,11 +16,7 @@ namespace {
 
 namespace code = tee::code;
 
-struct FreeCipher {
-  void operator()(EVP_CIPHER* cipher) const { EVP_CIPHER_free(cipher); }
-};
-
-const char* NameOf(std::size_t key_size) {
+const char* GcmName(std::size_t key_size) {
   switch (key_size) {
     case 16:
       return "AES-128-GCM";
@@ -57,7 +53,7 @@ class Gcm final : public AeState {
     // A context of its own for each message: OpenSSL keeps tag and nonce lengths otherwise.
     context_ = NewCipherContext();
     const std::unique_ptr<EVP_CIPHER, FreeCipher> cipher(
-        EVP_CIPHER_fetch(nullptr, NameOf(key_.size()), nullptr));
+        EVP_CIPHER_fetch(nullptr, GcmName(key_.size()), nullptr));
     EVP_CIPHER_CTX* context = context_.get();
     const auto* key = reinterpret_cast<const unsigned char*>(key_.data());
     const auto* iv = reinterpret_cast<const unsigned char*>(nonce.data());
@@ -114,7 +110,7 @@ class Gcm final : public AeState {
 }  // namespace
 
 std::unique_ptr<AeState> CreateGcm(bool encrypt, std::span<const std::byte> key) {
-  if (!NameOf(key.size())) return nullptr;
+  if (!GcmName(key.size())) return nullptr;
   return std::make_unique<Gcm>(encrypt, key);
 }
 

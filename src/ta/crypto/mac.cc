@@ -15,6 +15,7 @@
 #include "ta/crypto/algorithms.h"
 #include "ta/crypto/cbc_mac.h"
 #include "ta/crypto/digest.h"
+#include "ta/crypto/openssl_failed.h"
 #include "ta/crypto/secret.h"
 #include "tee/types.h"
 
@@ -30,11 +31,6 @@ struct FreeMacContext {
   void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
 };
 using MacContext = std::unique_ptr<EVP_MAC_CTX, FreeMacContext>;
-
-std::uint32_t Failed() {
-  ERR_clear_error();
-  return code::kGeneric;
-}
 
 // HMAC and CMAC. The context always has its key, because OpenSSL does not copy a CMAC without.
 class EvpMac final : public MacState {
@@ -60,7 +56,7 @@ class EvpMac final : public MacState {
 
   std::uint32_t Init() override {
     active_ = SetKey();
-    return active_ ? code::kSuccess : Failed();
+    return active_ ? code::kSuccess : OpensslFailed();
   }
 
   std::uint32_t Update(std::span<const std::byte> data) override {
@@ -68,7 +64,7 @@ class EvpMac final : public MacState {
     if (data.empty()) return code::kSuccess;
     const auto* octets = reinterpret_cast<const unsigned char*>(data.data());
     const bool ok = EVP_MAC_update(context_.get(), octets, data.size()) == 1;
-    return ok ? code::kSuccess : Failed();
+    return ok ? code::kSuccess : OpensslFailed();
   }
 
   std::uint32_t Final(std::span<std::byte> out, std::size_t& out_length) override {
@@ -80,7 +76,7 @@ class EvpMac final : public MacState {
     std::size_t length = 0;
     auto* octets = reinterpret_cast<unsigned char*>(out.data());
     const bool ok = EVP_MAC_final(context_.get(), octets, &length, room) == 1 && length == size_;
-    return ok ? code::kSuccess : Failed();
+    return ok ? code::kSuccess : OpensslFailed();
   }
 
   std::unique_ptr<MacState> Clone() const override { return std::make_unique<EvpMac>(*this); }
@@ -109,12 +105,12 @@ class CbcMacState final : public MacState {
   std::uint32_t Init() override {
     active_ = mac_.Start();
     any_ = false;
-    return active_ ? code::kSuccess : Failed();
+    return active_ ? code::kSuccess : OpensslFailed();
   }
 
   std::uint32_t Update(std::span<const std::byte> data) override {
     if (!active_) return code::kBadState;
-    if (!mac_.Add(data)) return Failed();
+    if (!mac_.Add(data)) return OpensslFailed();
     any_ = any_ || !data.empty();
     return code::kSuccess;
   }
@@ -128,7 +124,7 @@ class CbcMacState final : public MacState {
       std::array<std::byte, 16> padding;
       const std::size_t length = size() - mac_.waiting();
       padding.fill(static_cast<std::byte>(length));
-      if (!mac_.Add(std::span(padding).first(length))) return Failed();
+      if (!mac_.Add(std::span(padding).first(length))) return OpensslFailed();
     } else if (!any_ || mac_.waiting() > 0) {
       return code::kBadState;
     }

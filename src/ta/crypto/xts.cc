@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "ta/crypto/block.h"
 #include "tee/types.h"
 
 namespace vtee::ta {
@@ -17,7 +18,6 @@ namespace {
 
 namespace code = tee::code;
 
-constexpr std::size_t kBlock = 16;
 static_assert(std::endian::native == std::endian::little);
 
 // An element of GF(2^128) in the order of IEEE 1619: the lowest bit is the first octet's lowest.
@@ -39,8 +39,6 @@ struct Element {
     std::memcpy(to, words.data(), kBlock);
   }
 };
-
-using Block = std::array<std::byte, kBlock>;
 
 class Xts final : public CipherState {
  public:

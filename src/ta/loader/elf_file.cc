@@ -6,13 +6,15 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "runner/channel.h"
 
 namespace vtee::ta {
 namespace {
 
-constexpr std::uint64_t kPage = 0x1000;
+using runner::kPage;
+
 constexpr std::uint64_t kMostMemory = 64u << 20;
-constexpr std::size_t kMostModules = 64;
+constexpr std::size_t kMostNeeded = 64;
 constexpr std::size_t kMostTables = 64;  // of relocations; linkers make two or three
 
 Error Bad(const char* what) {
@@ -165,7 +167,7 @@ Status ElfFile::ReadDynamic(std::uint64_t offset, std::uint64_t size) {
       continue;
     }
     tee::Uuid uuid;
-    if (!tee::ParseUuid(*text, uuid) || needed_.size() == kMostModules) {
+    if (!tee::ParseUuid(*text, uuid) || needed_.size() == kMostNeeded) {
       return Bad("a library that it needs is not named by a UUID");
     }
     needed_.push_back(uuid);

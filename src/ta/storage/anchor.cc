@@ -12,7 +12,7 @@
 namespace vtee::ta {
 namespace {
 
-constexpr std::string_view kMagic = "vteeanc2";
+constexpr std::string_view kAnchorMagic = "vteeanc2";
 constexpr std::size_t kSlots = 2;
 // No sector of a disk, and no page of the kernel's, is shared by two of them.
 constexpr std::size_t kSlotBytes = 4096;
@@ -28,7 +28,7 @@ struct Text {
 std::optional<Text> Parse(ConstBytes slot) {
   Decoder decoder(slot);
   Text text;
-  const ConstBytes magic = decoder.Bytes(kMagic.size());
+  const ConstBytes magic = decoder.Bytes(kAnchorMagic.size());
   const ConstBytes vm = decoder.Bytes(text.claim.vm.octets.size());
   text.turn = decoder.U64();
   text.claim.value.epoch = decoder.U64();
@@ -36,7 +36,7 @@ std::optional<Text> Parse(ConstBytes slot) {
   text.count = decoder.U64();
   text.signed_part = slot.first(slot.size() - decoder.rest().size());
   text.mac = decoder.Bytes(sizeof(Digest));
-  if (!decoder.ok() || !std::ranges::equal(magic, std::as_bytes(std::span(kMagic)))) {
+  if (!decoder.ok() || !std::ranges::equal(magic, std::as_bytes(std::span(kAnchorMagic)))) {
     return std::nullopt;
   }
   std::ranges::copy(vm, std::as_writable_bytes(std::span(text.claim.vm.octets)).begin());
@@ -55,7 +55,7 @@ ConstBytes SlotAt(ConstBytes file, std::size_t place) {
 
 SecretBytes FileAnchor::Encode(const Slot& slot) const {
   Encoder text;
-  text.Bytes(std::as_bytes(std::span(kMagic)))
+  text.Bytes(std::as_bytes(std::span(kAnchorMagic)))
       .Bytes(std::as_bytes(std::span(vm_.octets)))
       .U64(slot.turn)
       .U64(slot.value.epoch)

@@ -30,6 +30,8 @@ std::string ParentOf(const std::string& path) {
 
 }  // namespace
 
+bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
 Result<SecretBytes> ReadToEnd(int fd, const std::string& name) {
   SecretBytes bytes(kMostFileBytes + 1);
   const auto size = ReadFully(fd, bytes);
@@ -47,6 +49,11 @@ Result<std::optional<SecretBytes>> ReadSmallFile(const std::string& path) {
   if (!fd) return ErrnoError(errno, "cannot open " + path);
   VTEE_ASSIGN_OR_RETURN(auto bytes, ReadToEnd(fd.get(), path));
   return std::optional<SecretBytes>(std::move(bytes));
+}
+
+Status MakePrivateDirectory(const std::string& dir) {
+  if (::mkdir(dir.c_str(), 0700) == 0 || errno == EEXIST) return {};
+  return ErrnoError(errno, "cannot create the directory " + dir);
 }
 
 Status SyncDirectory(const std::string& dir) {

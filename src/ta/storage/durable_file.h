@@ -16,6 +16,7 @@ namespace vtee::ta {
 
 inline constexpr std::size_t kMostFileBytes = 65536;
 
+bool Exists(const std::string& path);
 // Nothing: there is no such file.
 Result<std::optional<SecretBytes>> ReadSmallFile(const std::string& path);
 // Reads `fd` from where it is to its end.
@@ -46,6 +47,8 @@ class DraftFile {
 
 // Makes `path` with mode 0600 unless it is there: as DraftFile::Publish().
 Result<bool> CreateDurably(const std::string& path, ConstBytes bytes);
+// Makes the directory `dir` for its owner alone, unless it is there.
+Status MakePrivateDirectory(const std::string& dir);
 // The file names in the directory stay.
 Status SyncDirectory(const std::string& dir);
 

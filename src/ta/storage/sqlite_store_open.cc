@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "ta/storage/durable_file.h"
+#include "ta/storage/refused.h"
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/state_key.h"
 #include "ta/storage/state_lock.h"
@@ -16,17 +17,7 @@ namespace {
 
 namespace code = tee::code;
 
-constexpr std::int64_t kFormat = 1;
-constexpr mode_t kDirectoryMode = 0700;
-
-Error Refused(std::string message) {
-  return Error{ErrorCode::kInvalidArgument, std::move(message)};
-}
-
-Status MakeDirectory(const std::string& dir) {
-  if (::mkdir(dir.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return {};
-  return ErrnoError(errno, "cannot create the directory " + dir);
-}
+constexpr std::int64_t kStoreFormat = 1;
 
 SecretBytes StateContext(const tee::Uuid& vm, std::uint64_t epoch) {
   return Encoder('M').Bytes(std::as_bytes(std::span(vm.octets))).U64(epoch).bytes();
@@ -55,7 +46,7 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::Open(SqliteStoreOptions option
                                                   StoreKeys(options.root_key, options.vm).anchor,
                                                   std::move(options.counting));
   }
-  VTEE_TRY(MakeDirectory(options.dir));
+  VTEE_TRY(MakePrivateDirectory(options.dir));
   VTEE_ASSIGN_OR_RETURN(auto lock, LockState(options.dir, &options.vm_name));
   VTEE_ASSIGN_OR_RETURN(auto database, Database::Open(paths.database(), options.vfs));
   std::unique_ptr<SqliteStore> store(
@@ -104,7 +95,7 @@ Status SqliteStore::CreateState(const AnchorValue& anchored) {
   }
   // The rest of the row is written with every state.
   Statement use = database_->Use("INSERT INTO meta VALUES (1, ?, ?, 0, x'')");
-  use.Bind(kFormat).Bind(std::as_bytes(std::span(options_.vm.octets)));
+  use.Bind(kStoreFormat).Bind(std::as_bytes(std::span(options_.vm.octets)));
   if (use.Step() != SQLITE_DONE || WriteState(first) != SQLITE_OK ||
       database_->Run("COMMIT") != SQLITE_OK) {
     return Trouble("cannot create");
@@ -121,7 +112,7 @@ Status SqliteStore::CheckMeta() {
   if (use.Step() != SQLITE_ROW) {
     return Refused(path_ + " is damaged or no store of vtee: put back the newest copy of it");
   }
-  if (use.Int(0) != kFormat) {
+  if (use.Int(0) != kStoreFormat) {
     return Refused(path_ + " has format " + std::to_string(use.Int(0)) +
                    ", this version of vtee knows only 1: use the version that wrote it");
   }

@@ -12,6 +12,7 @@
 
 #include "ta/storage/anchor.h"
 #include "ta/storage/durable_file.h"
+#include "ta/storage/refused.h"
 #include "ta/storage/sqlite_store.h"
 #include "ta/storage/state_archive.h"
 #include "ta/storage/state_key.h"
@@ -24,12 +25,6 @@ namespace vtee::ta {
 namespace {
 
 namespace fs = std::filesystem;
-
-Error Refused(std::string message) {
-  return Error{ErrorCode::kInvalidArgument, std::move(message)};
-}
-
-bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 Result<tee::Uuid> OwnerOf(const StatePaths& paths) {
   VTEE_ASSIGN_OR_RETURN(const auto root, ReadSmallFile(paths.root()));

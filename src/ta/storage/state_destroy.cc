@@ -20,8 +20,6 @@
 namespace vtee::ta {
 namespace {
 
-bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
-
 Status Remove(const std::string& path) {
   if (::unlink(path.c_str()) == 0 || errno == ENOENT) return {};
   return ErrnoError(errno, "cannot remove " + path);

@@ -9,31 +9,22 @@
 
 #include "base/unique_fd.h"
 #include "ta/storage/durable_file.h"
+#include "ta/storage/refused.h"
 #include "ta/storage/seal.h"
 #include "ta/storage/state_paths.h"
 
 namespace vtee::ta {
 namespace {
 
-constexpr std::string_view kMagic = "vteeroot";
+constexpr std::string_view kRootMagic = "vteeroot";
 constexpr std::string_view kTpmPrefix = "tpm:";
-constexpr std::uint32_t kFormat = 1;
+constexpr std::uint32_t kRootFormat = 1;
 constexpr mode_t kOthers = S_IROTH | S_IWOTH | S_IXOTH;
-constexpr mode_t kDirectoryMode = 0700;
-
-Error Refused(std::string message) {
-  return Error{ErrorCode::kInvalidArgument, std::move(message)};
-}
 
 Result<SecretBytes> TakeHostKey(SecretBytes bytes, const std::string& name) {
   if (bytes.size() == kSealKeyBytes) return bytes;
   return Refused(name + " has " + std::to_string(bytes.size()) +
                  " bytes, a host key has 32: make one with `head -c 32 /dev/urandom`");
-}
-
-Status MakeDirectory(const std::string& dir) {
-  if (::mkdir(dir.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return {};
-  return ErrnoError(errno, "cannot create the directory " + dir);
 }
 
 Result<SecretBytes> MakeTpmKey(const Tpm& tpm, const StatePaths& paths) {
@@ -42,7 +33,7 @@ Result<SecretBytes> MakeTpmKey(const Tpm& tpm, const StatePaths& paths) {
     return Error{ErrorCode::kSystem, "the system gives no random numbers for a host key"};
   }
   VTEE_ASSIGN_OR_RETURN(const SecretBytes sealed, tpm.Seal(key));
-  VTEE_TRY(MakeDirectory(paths.folder()));
+  VTEE_TRY(MakePrivateDirectory(paths.folder()));
   VTEE_ASSIGN_OR_RETURN(const bool made, CreateDurably(paths.tpm_key(), sealed));
   if (made) return key;
   return Error{ErrorCode::kUnavailable, "another process is just making " + paths.tpm_key() +
@@ -50,10 +41,10 @@ Result<SecretBytes> MakeTpmKey(const Tpm& tpm, const StatePaths& paths) {
 }
 
 // What the root is bound to, and what stands before it in the file.
-SecretBytes Header(const tee::Uuid& vm) {
+SecretBytes HeaderFor(const tee::Uuid& vm) {
   return Encoder()
-      .Bytes(std::as_bytes(std::span(kMagic)))
-      .U32(kFormat)
+      .Bytes(std::as_bytes(std::span(kRootMagic)))
+      .U32(kRootFormat)
       .Bytes(std::as_bytes(std::span(vm.octets)))
       .bytes();
 }
@@ -67,7 +58,7 @@ Result<SecretBytes> MakeRoot(const std::string& dir, const std::string& path, co
   }
   SecretBytes root(kRootBytes);
   Sealed sealed;
-  const SecretBytes header = Header(vm);
+  const SecretBytes header = HeaderFor(vm);
   if (!FillRandom(root) || !Seal(host_key, header, root, sealed)) {
     return Error{ErrorCode::kSystem, "the system gives no random numbers for a new root key"};
   }
@@ -88,11 +79,11 @@ struct RootHeader {
 };
 std::optional<RootHeader> ParseRoot(ConstBytes file) {
   Decoder decoder(file);
-  const ConstBytes magic = decoder.Bytes(kMagic.size());
+  const ConstBytes magic = decoder.Bytes(kRootMagic.size());
   RootHeader header;
   header.format = decoder.U32();
   const ConstBytes uuid = decoder.Bytes(header.owner.octets.size());
-  if (!decoder.ok() || std::memcmp(magic.data(), kMagic.data(), kMagic.size()) != 0) {
+  if (!decoder.ok() || std::memcmp(magic.data(), kRootMagic.data(), kRootMagic.size()) != 0) {
     return std::nullopt;
   }
   std::memcpy(header.owner.octets.data(), uuid.data(), uuid.size());
@@ -106,7 +97,7 @@ Result<SecretBytes> OpenRoot(const std::string& path, ConstBytes file, const tee
   if (!header) {
     return Refused(path + " is damaged or no root key of vtee: put it back from a backup");
   }
-  if (header->format != kFormat) {
+  if (header->format != kRootFormat) {
     return Refused(path + " has format " + std::to_string(header->format) +
                    ", this version of vtee knows only 1: use the version that wrote it");
   }
@@ -115,7 +106,7 @@ Result<SecretBytes> OpenRoot(const std::string& path, ConstBytes file, const tee
                    tee::ToString(vm) + ": give each VM its own directory");
   }
   SecretBytes root;
-  if (!Unseal(host_key, Header(vm), header->sealed, root) || root.size() != kRootBytes) {
+  if (!Unseal(host_key, HeaderFor(vm), header->sealed, root) || root.size() != kRootBytes) {
     return Refused(path +
                    " cannot be opened with this host key: it was sealed with another one, or it is "
                    "damaged; use the key of the host that made it, or a backup");
@@ -196,7 +187,7 @@ Result<SecretBytes> OpenHostKey(const std::string& state_key, const std::string&
 
 Result<StateKey> StateKey::Open(const std::string& dir, const tee::Uuid& vm, ConstBytes host_key) {
   if (host_key.size() != kSealKeyBytes) return Refused("a host key has 32 bytes");
-  VTEE_TRY(MakeDirectory(dir));
+  VTEE_TRY(MakePrivateDirectory(dir));
   const std::string path = StatePaths(dir).root();
   VTEE_ASSIGN_OR_RETURN(auto file, ReadSmallFile(path));
   auto root = file ? OpenRoot(path, *file, vm, host_key) : MakeRoot(dir, path, vm, host_key);
@@ -206,7 +197,7 @@ Result<StateKey> StateKey::Open(const std::string& dir, const tee::Uuid& vm, Con
 
 std::optional<tee::Uuid> OwnerOfRoot(ConstBytes file) {
   const auto header = ParseRoot(file);
-  if (!header || header->format != kFormat) return std::nullopt;
+  if (!header || header->format != kRootFormat) return std::nullopt;
   return header->owner;
 }
 

@@ -15,7 +15,7 @@
 namespace vtee::ta {
 namespace {
 
-constexpr std::string_view kMagic = "vteetpm1";
+constexpr std::string_view kTpmMagic = "vteetpm1";
 constexpr TPMA_SESSION kSessionUse =
     TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
 // TPMs that protect their memory from wear ask for a pause.
@@ -176,7 +176,7 @@ Result<SecretBytes> Link::Seal(ConstBytes secret) {
   tss_.Esys_Free(public_part);
   if (!packed) return Failed("gave a sealed secret that cannot be packed", 0);
   bytes.resize(size);
-  return Encoder().Bytes(std::as_bytes(std::span(kMagic))).Bytes(bytes).bytes();
+  return Encoder().Bytes(std::as_bytes(std::span(kTpmMagic))).Bytes(bytes).bytes();
 }
 
 Result<SecretBytes> Link::Unseal(ConstBytes sealed) {
@@ -185,12 +185,12 @@ Result<SecretBytes> Link::Unseal(ConstBytes sealed) {
                           ") cannot open it: it was sealed by another TPM, this one was cleared "
                           "since, or it is damaged"};
   Decoder decoder(sealed);
-  const ConstBytes magic = decoder.Bytes(kMagic.size());
+  const ConstBytes magic = decoder.Bytes(kTpmMagic.size());
   const ConstBytes rest = decoder.rest();
   TPM2B_PUBLIC public_part{};
   TPM2B_PRIVATE private_part{};
   std::size_t at = 0;
-  if (!decoder.ok() || !std::ranges::equal(magic, std::as_bytes(std::span(kMagic))) ||
+  if (!decoder.ok() || !std::ranges::equal(magic, std::as_bytes(std::span(kTpmMagic))) ||
       tss_.Tss2_MU_TPM2B_PUBLIC_Unmarshal(In(rest), rest.size(), &at, &public_part) !=
           TSS2_RC_SUCCESS ||
       tss_.Tss2_MU_TPM2B_PRIVATE_Unmarshal(In(rest), rest.size(), &at, &private_part) !=

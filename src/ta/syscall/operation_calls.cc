@@ -12,7 +12,7 @@ namespace {
 namespace code = tee::code;
 
 // (algorithm, mode, key1, key2, operation)
-std::uint32_t AllocCall(TaInstance& ta, const SyscallArgs& args) {
+std::uint32_t AllocOperationCall(TaInstance& ta, const SyscallArgs& args) {
   auto operation = std::make_shared<Operation>();
   operation->algorithm = CurrentAlgorithm(static_cast<std::uint32_t>(args[0]));
   operation->mode = static_cast<std::uint32_t>(args[1]);
@@ -48,7 +48,7 @@ std::unique_ptr<State> CloneOf(const std::unique_ptr<State>& state) {
 }
 
 // (to, from)
-std::uint32_t CopyCall(TaInstance& ta, const SyscallArgs& args) {
+std::uint32_t CopyOperationCall(TaInstance& ta, const SyscallArgs& args) {
   const auto to = ta.handles().operations.Find(args[0]);
   const auto from = ta.handles().operations.Find(args[1]);
   if (!to || !from || to->algorithm != from->algorithm || to->mode != from->mode) {
@@ -212,8 +212,8 @@ void AddOperationCalls(SyscallTable& table) {
   const auto set = [&](SyscallNumber number, Syscall call) {
     table[static_cast<std::size_t>(number)] = call;
   };
-  set(SyscallNumber::kStateAlloc, AllocCall);
-  set(SyscallNumber::kStateCopy, CopyCall);
+  set(SyscallNumber::kStateAlloc, AllocOperationCall);
+  set(SyscallNumber::kStateCopy, CopyOperationCall);
   set(SyscallNumber::kStateFree, FreeCall);
   set(SyscallNumber::kHashInit, HashInitCall);
   set(SyscallNumber::kHashUpdate, HashUpdateCall);

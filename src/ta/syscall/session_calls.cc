@@ -106,7 +106,7 @@ std::uint32_t GiveOrigin(TaInstance& ta, std::uint64_t address, tee::Origin orig
 }
 
 // (uuid, cancel_ms, params, session, origin)
-std::uint32_t OpenCall(TaInstance& ta, const SyscallArgs& args) {
+std::uint32_t OpenSessionCall(TaInstance& ta, const SyscallArgs& args) {
   TeeUuid raw{};
   if (!ta.space().ReadPrivate(args[0], std::as_writable_bytes(std::span(raw)))) {
     return code::kAccessDenied;
@@ -134,7 +134,7 @@ std::uint32_t OpenCall(TaInstance& ta, const SyscallArgs& args) {
   return given == code::kSuccess ? outcome.code : given;
 }
 
-std::uint32_t CloseCall(TaInstance& ta, const SyscallArgs& args) {
+std::uint32_t CloseSessionCall(TaInstance& ta, const SyscallArgs& args) {
   const auto session = static_cast<std::uint32_t>(args[0]);
   if (ta.sessions().erase(session) == 0) return code::kItemNotFound;
   static_cast<void>(ta.core().CloseSession(ta.call(), session));
@@ -168,8 +168,8 @@ void AddSessionCalls(SyscallTable& table) {
   const auto set = [&](SyscallNumber number, Syscall call) {
     table[static_cast<std::size_t>(number)] = call;
   };
-  set(SyscallNumber::kOpenTaSession, OpenCall);
-  set(SyscallNumber::kCloseTaSession, CloseCall);
+  set(SyscallNumber::kOpenTaSession, OpenSessionCall);
+  set(SyscallNumber::kCloseTaSession, CloseSessionCall);
   set(SyscallNumber::kInvokeTaCommand, InvokeCall);
 }
 
