@@ -6,16 +6,20 @@ MAKEFLAGS += --no-print-directory
 export CMAKE_C_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
-.PHONY: all check check-quick demo bench fuzz-system arm64-root format tidy install clean help
+.PHONY: all check check-all check-quick demo bench fuzz-system arm64-root format tidy install clean help
 
 all:  ## build for this machine, into build/release
 	@tools/install-deps build
 	@cmake --preset release >/dev/null
 	@cmake --build build/release
 
-check:  ## build everything, run every test, the test bed's too
+check:  ## build everything, run the tests, the test bed's too
 	@tools/install-deps build cross lint fuzz testbed
 	@tools/check
+
+check-all:  ## the same with more kernels and versions of OP-TEE in the guest, before a release
+	@tools/install-deps build cross lint fuzz testbed
+	@tools/check --all
 
 check-quick:  ## the same without the test bed
 	@tools/install-deps build cross lint fuzz
