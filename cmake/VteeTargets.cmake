@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# vtee_library(name SOURCES ... [DEPS ...]): a static library of the project.
+# vtee_library(name [FOR_TESTS] SOURCES ... [DEPS ...]): a static library of the project; FOR_TESTS:
+#   what only tests use, which clang-tidy leaves out.
 # vtee_install(target DESTINATION ...): installs a program or library; the target `installed`
 #   builds all that is installed and nothing else.
 # vtee_test(name SOURCES ... [DEPS ...]): a GoogleTest program, run by ctest.
@@ -40,10 +41,10 @@ if(VTEE_TESTS)
 endif()
 
 function(vtee_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "FOR_TESTS" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC vtee_flags ${ARG_DEPS})
-  if(VTEE_UNITY)
+  if(VTEE_UNITY AND NOT ARG_FOR_TESTS)
     set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
   endif()
   if(VTEE_PCH)
