@@ -46,6 +46,9 @@ function(vtee_library name)
   target_link_libraries(${name} PUBLIC vtee_flags ${ARG_DEPS})
   if(VTEE_UNITY AND NOT ARG_FOR_TESTS)
     set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+    # GCC takes the sources for headers then: what is anonymous in one would be something else in the
+    # next.
+    target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   endif()
   if(VTEE_PCH)
     target_precompile_headers(${name} REUSE_FROM vtee_pch)
