@@ -74,5 +74,6 @@ function(vtee_test name)
   vtee_compile_as_test(${name})
   target_precompile_headers(${name} REUSE_FROM vtee_test_pch)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+    COST ${ARG_TIMEOUT})  # the longest begin first
 endfunction()
