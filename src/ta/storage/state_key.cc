@@ -52,7 +52,7 @@ SecretBytes HeaderFor(const tee::Uuid& vm) {
 Result<SecretBytes> MakeRoot(const std::string& dir, const std::string& path, const tee::Uuid& vm,
                              ConstBytes host_key) {
   const std::string database = StatePaths(dir).database();
-  if (::access(database.c_str(), F_OK) == 0) {
+  if (Exists(database)) {
     return Refused(path + " is missing, and without it nobody can read " + database +
                    ": put it back from a backup, or move the directory away to begin anew");
   }
@@ -161,11 +161,10 @@ Result<SecretBytes> OpenHostKey(const std::string& state_key, const std::string&
   const StatePaths paths(dir);
   const auto tpm = TpmOf(state_key);
   // A new key would not open the root that is there.
-  const bool may_make = create && ::access(paths.root().c_str(), F_OK) != 0;
+  const bool may_make = create && !Exists(paths.root());
   if (!tpm) {
     auto key = ReadHostKey(state_key.empty() ? paths.key() : state_key, may_make);
-    if (!key.ok() && key.error().code == ErrorCode::kNotFound &&
-        ::access(paths.tpm_key().c_str(), F_OK) == 0) {
+    if (!key.ok() && key.error().code == ErrorCode::kNotFound && Exists(paths.tpm_key())) {
       return Error{ErrorCode::kNotFound, key.error().message +
                                              "; this state's key is sealed to a "
                                              "TPM: say so (state_key=tpm:)"};

@@ -2,7 +2,6 @@
 #include "ta/storage/state_summary.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -22,7 +21,7 @@ using std::chrono::system_clock;
 
 bool LooksLikeState(const std::string& folder) {
   const StatePaths paths(folder);
-  return ::access(paths.root().c_str(), F_OK) == 0 || ::access(paths.database().c_str(), F_OK) == 0;
+  return Exists(paths.root()) || Exists(paths.database());
 }
 
 std::optional<system_clock::time_point> LastChange(const StatePaths& paths) {
@@ -73,7 +72,7 @@ StateSummary Summarize(const std::string& folder) {
   }
   const LockNote note = ReadLockNote(paths.folder());
   summary.vm_name = note.vm_name;
-  if (::access(paths.database().c_str(), F_OK) != 0) return summary;
+  if (!Exists(paths.database())) return summary;
   const auto lock = LockState(paths.folder(), nullptr);
   if (!lock.ok()) {
     summary.in_use = lock.error().code == ErrorCode::kUnavailable;
